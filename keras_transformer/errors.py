@@ -1,0 +1,19 @@
+"""Errors that are the user's to mend: one clear line, exit status 2, no traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used. The message is one line: what, where, the value received, the mend.
+
+    The command line prints it without a traceback and exits with status 2; from Python it is an ordinary exception.
+    """
+
+
+def close_matches(name: str, known: Iterable[str]) -> str:
+    """Returns `" Did you mean 'a' or 'b'?"` for names in `known` that resemble `name`, else an empty string."""
+    found = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(match) for match in found)}?" if found else ""

@@ -1,0 +1,239 @@
+"""Multi-head attention with a key-value cache.
+
+Shapes: b batch, q query length, k key length, l cache length, h heads, g key-value heads, d width per head,
+w width of the model.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_transformer.layers.masks import attention_bias, causal_mask
+from keras_transformer.layers.projection import projection
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class MultiHeadAttention(keras.layers.Layer):
+    """Multi-head scaled dot-product attention, after "Attention Is All You Need" (https://arxiv.org/abs/1706.03762).
+
+    `softmax(Q K^T / sqrt(key_dim) + bias) V` for every head, with the heads joined by an output projection. With
+    `num_key_value_heads < num_heads` several query heads share one key and value head: grouped-query attention
+    (https://arxiv.org/abs/2305.13245). The softmax is computed in float32 under every dtype policy.
+
+    Called with one tensor the layer is self-attention, and its three projections are one matrix product; called with
+    two it is cross-attention. Which of the two is decided by the first call (or `build`).
+
+    Masks hold 1 or True where a query may attend, and are combined. A query that may attend to nothing gets the mean
+    of all values, never NaN.
+
+    **Cache.** One dense tensor `[b, 2, g, l, d]` holds keys (index 0) and values (index 1). In self-attention,
+    `cache` with `cache_update_index` writes the new keys and values at that position and attends to the cache; with
+    `use_causal_mask=True` only to the positions up to the query's own. In cross-attention `cache` replaces `value`:
+    `project_key_value(value)` computes it once for a sentence.
+
+    Args:
+        num_heads: number of query heads.
+        key_dim: width of each head.
+        num_key_value_heads: number of key and value heads, a divisor of `num_heads`; default `num_heads`.
+        output_dim: width of the output; default the width of the query.
+        dropout: rate of dropout on the attention weights.
+        use_bias: whether the projections have a bias.
+        kernel_initializer, bias_initializer: initializers of the projections; the default equals Glorot's for square
+            kernels and does not change when projections are fused.
+
+    Call arguments:
+        query: `[b, q, w]`.
+        value: `[b, k, w]` to attend to (keys are computed from it too), or None for self-attention.
+        padding_mask: `[b, k]`, keys that may be attended to. Keras masks of `query` and `value` are used too.
+        attention_mask: `[b, q, k]` or `[b, 1 or h, q, k]`.
+        use_causal_mask: whether a query attends only to keys at or before its own position.
+        cache: `[b, 2, g, l, d]`, see above.
+        cache_update_index: int32 scalar, the cache position of the first query.
+        return_attention_scores: whether to return the attention weights as well.
+        training: whether dropout is active.
+
+    Returns:
+        `output [b, q, output_dim]`; with `return_attention_scores` also `scores [b, h, q, k]`; with a `cache` also the
+        updated cache; in this order.
+
+    Raises:
+        ValueError: `num_heads` is no multiple of `num_key_value_heads`; a layer built for self-attention is given
+            another `value`, or one built for cross-attention is given neither `value` nor `cache`.
+
+    Example:
+        ```python
+        attention = MultiHeadAttention(num_heads=4, key_dim=32)
+        output = attention(x, padding_mask=mask, use_causal_mask=True)  # x [b, n, w] -> [b, n, w]
+        ```
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        num_key_value_heads: int | None = None,
+        output_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        kernel_initializer: Any = "lecun_uniform",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        num_key_value_heads = num_key_value_heads or num_heads
+        if num_heads % num_key_value_heads:
+            raise ValueError(
+                f"num_heads must be a multiple of num_key_value_heads; "
+                f"received num_heads={num_heads}, num_key_value_heads={num_key_value_heads}"
+            )
+        self.num_heads = num_heads
+        self.key_dim = key_dim
+        self.num_key_value_heads = num_key_value_heads
+        self.output_dim = output_dim
+        self.dropout = dropout
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.supports_masking = True
+        self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+
+    def build(self, query_shape: tuple, value_shape: tuple | None = None) -> None:
+        self.is_self_attention = value_shape is None
+        query_width = query_shape[-1]
+        if self.is_self_attention:
+            heads = self.num_heads + 2 * self.num_key_value_heads
+            self.query_key_value = projection(self, "query_key_value", query_width, heads * self.key_dim)
+        else:
+            self.query = projection(self, "query", query_width, self.num_heads * self.key_dim)
+            self.key_value = projection(self, "key_value", value_shape[-1], 2 * self.num_key_value_heads * self.key_dim)
+        self.output_projection = projection(
+            self, "output", self.num_heads * self.key_dim, self.output_dim or query_width
+        )
+        self.built = True
+
+    def call(
+        self,
+        query: Any,
+        value: Any = None,
+        padding_mask: Any = None,
+        attention_mask: Any = None,
+        use_causal_mask: bool = False,
+        cache: Any = None,
+        cache_update_index: Any = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+    ) -> Any:
+        if self.is_self_attention:
+            if value is not None and value is not query:
+                raise ValueError(
+                    f"{self.name} was built for self-attention (its first call had no `value`); received another value"
+                )
+            queries, key_values = self._project_query_key_value(query)
+            keras_mask = query_mask
+        else:
+            if value is None and cache is None:
+                raise ValueError(f"{self.name} was built for cross-attention; received neither `value` nor `cache`")
+            queries = self._split_heads(self.query(query), self.num_heads)
+            key_values = cache if cache is not None else self.project_key_value(value)
+            keras_mask = value_mask
+
+        offset = 0
+        if self.is_self_attention and cache is not None:
+            offset = cache_update_index
+            key_values = cache = ops.slice_update(
+                cache, (0, 0, 0, cache_update_index, 0), ops.cast(key_values, cache.dtype)
+            )
+            keras_mask = None  # covers the new positions only, not the cache
+        causal = causal_mask(ops.shape(query)[1], ops.shape(key_values)[3], offset) if use_causal_mask else None
+        bias = attention_bias(padding_mask, keras_mask, attention_mask, causal)
+        context, scores = self._attend(queries, key_values, bias, training)
+        output = self.output_projection(context)
+
+        results = [output]
+        if return_attention_scores:
+            results.append(scores)
+        if cache is not None:
+            results.append(cache)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def project_key_value(self, value: Any) -> Any:
+        """Returns keys and values `[b, 2, g, k, d]` of `value [b, k, w]`: the cache of cross-attention."""
+        key_values = self._split_heads(self.key_value(value), 2 * self.num_key_value_heads)
+        return self._split_pairs(key_values)
+
+    def empty_cache(self, batch_size: Any, max_length: int) -> Any:
+        """Returns a cache of zeros `[batch_size, 2, g, max_length, d]` in the compute dtype."""
+        return ops.zeros((batch_size, 2, self.num_key_value_heads, max_length, self.key_dim), dtype=self.compute_dtype)
+
+    def _project_query_key_value(self, query: Any) -> tuple[Any, Any]:
+        heads = self._split_heads(self.query_key_value(query), self.num_heads + 2 * self.num_key_value_heads)
+        return heads[:, : self.num_heads], self._split_pairs(heads[:, self.num_heads :])
+
+    def _split_heads(self, x: Any, heads: int) -> Any:
+        batch, length = ops.shape(x)[:2]
+        x = ops.reshape(x, (batch, length, heads, self.key_dim))
+        return ops.transpose(x, (0, 2, 1, 3))  # [b, heads, n, d]
+
+    def _split_pairs(self, key_values: Any) -> Any:
+        batch, _, length, _ = ops.shape(key_values)
+        return ops.reshape(key_values, (batch, 2, self.num_key_value_heads, length, self.key_dim))
+
+    def _attend(self, query: Any, key_values: Any, bias: Any, training: bool | None) -> tuple[Any, Any]:
+        """Attention of `query [b, h, q, d]` over `key_values [b, 2, g, k, d]`: `[b, q, h*d]` and `[b, h, q, k]`."""
+        batch, _, length, _ = ops.shape(query)
+        groups, shared = self.num_key_value_heads, self.num_heads // self.num_key_value_heads
+        key_length = ops.shape(key_values)[3]
+        query = query * ops.cast(1 / math.sqrt(self.key_dim), query.dtype)
+        if shared > 1:  # query heads of one group stand below each other: [b, g, h/g * q, d]
+            query = ops.reshape(query, (batch, groups, shared * length, self.key_dim))
+
+        logits = ops.matmul(query, ops.transpose(key_values[:, 0], (0, 1, 3, 2)))  # [b, g, h/g * q, k]
+        logits = ops.cast(logits, "float32")
+        if shared > 1:
+            logits = ops.reshape(logits, (batch, self.num_heads, length, key_length))
+        if bias is not None:
+            logits = logits + bias
+        scores = ops.cast(ops.softmax(logits, axis=-1), self.compute_dtype)  # [b, h, q, k]
+
+        weights = self.dropout_layer(scores, training=training)
+        if shared > 1:
+            weights = ops.reshape(weights, (batch, groups, shared * length, key_length))
+        context = ops.matmul(weights, key_values[:, 1])  # [b, g, h/g * q, d]
+        if shared > 1:
+            context = ops.reshape(context, (batch, self.num_heads, length, self.key_dim))
+        context = ops.transpose(context, (0, 2, 1, 3))
+        return ops.reshape(context, (batch, length, self.num_heads * self.key_dim)), scores
+
+    def compute_output_spec(self, query: Any, value: Any = None, **kwargs: Any) -> Any:
+        batch, length, width = query.shape
+        output = keras.KerasTensor((batch, length, self.output_dim or width), dtype=self.compute_dtype)
+        cache = kwargs.get("cache")
+        results = [output]
+        if kwargs.get("return_attention_scores"):
+            keys = value.shape[1] if value is not None else cache.shape[3] if cache is not None else length
+            results.append(keras.KerasTensor((batch, self.num_heads, length, keys), dtype=self.compute_dtype))
+        if cache is not None:
+            results.append(keras.KerasTensor(cache.shape, dtype=cache.dtype))
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def compute_mask(self, query: Any, previous_mask: Any = None) -> Any:
+        return previous_mask
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "num_key_value_heads": self.num_key_value_heads,
+            "output_dim": self.output_dim,
+            "dropout": self.dropout,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+        }

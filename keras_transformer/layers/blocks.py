@@ -1,0 +1,298 @@
+"""Transformer blocks: attention and feed-forward sublayers with residual connections and normalisation.
+
+Shapes: b batch, n sequence length, s encoder sequence length, l cache length, g key-value heads, d width per head,
+w width of the model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_transformer.layers.attention import MultiHeadAttention
+from keras_transformer.layers.feed_forward import FeedForward
+from keras_transformer.layers.normalization import normalization
+
+
+class TransformerBlock(keras.layers.Layer):
+    """What encoder and decoder blocks share: their arguments, their sublayers, and how a sublayer is joined on.
+
+    Post-norm, as in "Attention Is All You Need": `norm(x + dropout(sublayer(x)))`. Pre-norm (`normalize_first=True`,
+    https://arxiv.org/abs/2002.04745): `x + dropout(sublayer(norm(x)))`, which trains without a long warm-up; the last
+    block's output then wants a final normalisation.
+
+    Args:
+        num_heads: number of attention heads.
+        intermediate_dim: width inside the feed-forward network.
+        key_dim: width of each head; default the width of the input divided by `num_heads`.
+        num_key_value_heads: for grouped-query attention; default `num_heads`.
+        dropout: rate of dropout on each sublayer's output.
+        attention_dropout: rate of dropout on the attention weights.
+        activation_dropout: rate of dropout inside the feed-forward network.
+        activation: "relu", "gelu" or "swiglu".
+        normalization: "layer_norm" or "rms_norm".
+        layer_norm_epsilon: epsilon of the normalisation.
+        normalize_first: pre-norm if True, post-norm if False.
+        use_bias: whether the projections have biases.
+
+    Raises:
+        ValueError: `key_dim` is not given and the input's width is no multiple of `num_heads`; an argument that a
+            sublayer refuses.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        intermediate_dim: int,
+        key_dim: int | None = None,
+        num_key_value_heads: int | None = None,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        activation_dropout: float = 0.0,
+        activation: str = "relu",
+        normalization: str = "layer_norm",
+        layer_norm_epsilon: float = 1e-5,
+        normalize_first: bool = False,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.intermediate_dim = intermediate_dim
+        self.key_dim = key_dim
+        self.num_key_value_heads = num_key_value_heads
+        self.dropout = dropout
+        self.attention_dropout = attention_dropout
+        self.activation_dropout = activation_dropout
+        self.activation = activation
+        self.normalization = normalization
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.normalize_first = normalize_first
+        self.use_bias = use_bias
+        self.supports_masking = True
+
+    def _attention(self, name: str, query_shape: tuple, value_shape: tuple | None = None) -> MultiHeadAttention:
+        width = query_shape[-1]
+        if self.key_dim is None and width % self.num_heads:
+            raise ValueError(
+                f"the input's width must be a multiple of num_heads unless key_dim is given; "
+                f"received width {width}, num_heads={self.num_heads}"
+            )
+        attention = MultiHeadAttention(
+            num_heads=self.num_heads,
+            key_dim=self.key_dim or width // self.num_heads,
+            num_key_value_heads=self.num_key_value_heads,
+            dropout=self.attention_dropout,
+            use_bias=self.use_bias,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        attention.build(query_shape, value_shape)
+        return attention
+
+    def _feed_forward(self, input_shape: tuple) -> FeedForward:
+        feed_forward = FeedForward(
+            intermediate_dim=self.intermediate_dim,
+            activation=self.activation,
+            dropout=self.activation_dropout,
+            use_bias=self.use_bias,
+            dtype=self.dtype_policy,
+            name="feed_forward",
+        )
+        feed_forward.build(input_shape)
+        return feed_forward
+
+    def _norm(self, name: str, input_shape: tuple) -> keras.layers.Layer:
+        norm = normalization(self.normalization, self.layer_norm_epsilon, dtype=self.dtype_policy, name=name)
+        norm.build(input_shape)
+        return norm
+
+    def _dropout(self, name: str) -> keras.layers.Layer:
+        return keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name=name)
+
+    def compute_output_shape(self, input_shape: tuple, *_: Any) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "intermediate_dim": self.intermediate_dim,
+            "key_dim": self.key_dim,
+            "num_key_value_heads": self.num_key_value_heads,
+            "dropout": self.dropout,
+            "attention_dropout": self.attention_dropout,
+            "activation_dropout": self.activation_dropout,
+            "activation": self.activation,
+            "normalization": self.normalization,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "normalize_first": self.normalize_first,
+            "use_bias": self.use_bias,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class TransformerEncoderBlock(TransformerBlock):
+    """One block of a Transformer encoder: self-attention, then feed-forward. Arguments: see `TransformerBlock`.
+
+    Call arguments:
+        inputs: `[b, n, w]`.
+        padding_mask: `[b, n]`, 1 or True where a position may be attended to; a Keras mask is used too.
+        attention_mask: `[b, n, n]`.
+        training: whether dropout is active.
+
+    Returns: `[b, n, w]`.
+
+    Example:
+        ```python
+        block = TransformerEncoderBlock(num_heads=4, intermediate_dim=256, dropout=0.1)
+        block(keras.ops.ones((2, 7, 128))).shape  # (2, 7, 128)
+        ```
+    """
+
+    def build(self, input_shape: tuple) -> None:
+        self.self_attention = self._attention("self_attention", input_shape)
+        self.self_attention_norm = self._norm("self_attention_norm", input_shape)
+        self.self_attention_dropout = self._dropout("self_attention_dropout")
+        self.feed_forward = self._feed_forward(input_shape)
+        self.feed_forward_norm = self._norm("feed_forward_norm", input_shape)
+        self.feed_forward_dropout = self._dropout("feed_forward_dropout")
+        self.built = True
+
+    def call(
+        self,
+        inputs: Any,
+        padding_mask: Any = None,
+        attention_mask: Any = None,
+        training: bool | None = None,
+        mask: Any = None,
+    ) -> Any:
+        x = self.self_attention_norm(inputs) if self.normalize_first else inputs
+        x = self.self_attention(
+            x, padding_mask=padding_mask, attention_mask=attention_mask, query_mask=mask, training=training
+        )
+        x = inputs + self.self_attention_dropout(x, training=training)
+        if not self.normalize_first:
+            x = self.self_attention_norm(x)
+
+        residual = x
+        x = self.feed_forward_norm(x) if self.normalize_first else x
+        x = residual + self.feed_forward_dropout(self.feed_forward(x, training=training), training=training)
+        return x if self.normalize_first else self.feed_forward_norm(x)
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class TransformerDecoderBlock(TransformerBlock):
+    """One block of a decoder: causal self-attention, cross-attention, feed-forward. Arguments: see `TransformerBlock`.
+
+    Built without an encoder sequence it has no cross-attention and is a block of a decoder-only model.
+
+    Call arguments:
+        decoder_sequence: `[b, n, w]`.
+        encoder_sequence: `[b, s, w]`, or None when `cross_attention_cache` is given or there is no cross-attention.
+        decoder_padding_mask: `[b, n]`, or `[b, l]` with a cache; a Keras mask is used too (without a cache).
+        encoder_padding_mask: `[b, s]`.
+        self_attention_cache: `[b, 2, g, l, d]`, see `MultiHeadAttention`.
+        self_attention_cache_update_index: int32 scalar, the position of the first element of `decoder_sequence`.
+        cross_attention_cache: `[b, 2, g, s, d]` from `project_encoder(encoder_sequence)`.
+        use_causal_mask: whether a position sees only itself and those before it.
+        training: whether dropout is active.
+
+    Returns:
+        `[b, n, w]`, or `(output, self_attention_cache)` when called with `self_attention_cache`.
+
+    Raises:
+        ValueError: the block has cross-attention and is given neither `encoder_sequence` nor `cross_attention_cache`.
+
+    Example:
+        ```python
+        block = TransformerDecoderBlock(num_heads=4, intermediate_dim=256)
+        block(keras.ops.ones((2, 5, 128)), keras.ops.ones((2, 7, 128))).shape  # (2, 5, 128)
+        ```
+    """
+
+    def build(self, decoder_sequence_shape: tuple, encoder_sequence_shape: tuple | None = None) -> None:
+        shape = decoder_sequence_shape
+        self.self_attention = self._attention("self_attention", shape)
+        self.self_attention_norm = self._norm("self_attention_norm", shape)
+        self.self_attention_dropout = self._dropout("self_attention_dropout")
+        self.cross_attention = None
+        if encoder_sequence_shape is not None:
+            self.cross_attention = self._attention("cross_attention", shape, encoder_sequence_shape)
+            self.cross_attention_norm = self._norm("cross_attention_norm", shape)
+            self.cross_attention_dropout = self._dropout("cross_attention_dropout")
+        self.feed_forward = self._feed_forward(shape)
+        self.feed_forward_norm = self._norm("feed_forward_norm", shape)
+        self.feed_forward_dropout = self._dropout("feed_forward_dropout")
+        self.built = True
+
+    def call(
+        self,
+        decoder_sequence: Any,
+        encoder_sequence: Any = None,
+        decoder_padding_mask: Any = None,
+        encoder_padding_mask: Any = None,
+        self_attention_cache: Any = None,
+        self_attention_cache_update_index: Any = None,
+        cross_attention_cache: Any = None,
+        use_causal_mask: bool = True,
+        training: bool | None = None,
+        decoder_sequence_mask: Any = None,
+        encoder_sequence_mask: Any = None,
+    ) -> Any:
+        x = self.self_attention_norm(decoder_sequence) if self.normalize_first else decoder_sequence
+        x = self.self_attention(
+            x,
+            padding_mask=decoder_padding_mask,
+            query_mask=decoder_sequence_mask,
+            use_causal_mask=use_causal_mask,
+            cache=self_attention_cache,
+            cache_update_index=self_attention_cache_update_index,
+            training=training,
+        )
+        if self_attention_cache is not None:
+            x, self_attention_cache = x
+        x = decoder_sequence + self.self_attention_dropout(x, training=training)
+        if not self.normalize_first:
+            x = self.self_attention_norm(x)
+
+        if self.cross_attention is not None:
+            x = self._attend_to_encoder(
+                x, encoder_sequence, cross_attention_cache, encoder_padding_mask, encoder_sequence_mask, training
+            )
+
+        residual = x
+        x = self.feed_forward_norm(x) if self.normalize_first else x
+        x = residual + self.feed_forward_dropout(self.feed_forward(x, training=training), training=training)
+        x = x if self.normalize_first else self.feed_forward_norm(x)
+        return x if self_attention_cache is None else (x, self_attention_cache)
+
+    def _attend_to_encoder(
+        self, inputs: Any, sequence: Any, cache: Any, padding_mask: Any, mask: Any, training: bool | None
+    ) -> Any:
+        if sequence is None and cache is None:
+            raise ValueError(f"{self.name} needs `encoder_sequence` or `cross_attention_cache`; received neither")
+        x = self.cross_attention_norm(inputs) if self.normalize_first else inputs
+        key_values = cache if cache is not None else self.project_encoder(sequence)
+        x, _ = self.cross_attention(
+            x, padding_mask=padding_mask, value_mask=mask, cache=key_values, training=training
+        )
+        x = inputs + self.cross_attention_dropout(x, training=training)
+        return x if self.normalize_first else self.cross_attention_norm(x)
+
+    def project_encoder(self, encoder_sequence: Any) -> Any:
+        """Returns the cross-attention cache `[b, 2, g, s, d]` of `encoder_sequence [b, s, w]`."""
+        return self.cross_attention.project_key_value(encoder_sequence)
+
+    def empty_cache(self, batch_size: Any, max_length: int) -> Any:
+        """Returns an empty self-attention cache `[batch_size, 2, g, max_length, d]`."""
+        return self.self_attention.empty_cache(batch_size, max_length)
+
+    def compute_output_spec(self, decoder_sequence: Any, *_: Any, **kwargs: Any) -> Any:
+        output = keras.KerasTensor(decoder_sequence.shape, dtype=self.compute_dtype)
+        cache = kwargs.get("self_attention_cache")
+        return output if cache is None else (output, keras.KerasTensor(cache.shape, dtype=cache.dtype))
+
+    def compute_mask(self, decoder_sequence: Any, previous_mask: Any = None) -> Any:
+        return previous_mask

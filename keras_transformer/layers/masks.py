@@ -1,0 +1,47 @@
+"""Masks for attention: 1 or True where a query may attend. Shapes: b batch, q query length, k key length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+# Added to the logit of a key that may not be attended to. Softmax runs in float32, where a logit of usual size plus
+# this value is this value: a row in which every key is masked becomes a uniform one, not NaN.
+MASKED = -1e9
+
+
+def causal_mask(query_length: Any, key_length: Any, offset: Any = 0) -> Any:
+    """Returns a mask `[1, q, k]`: query i stands at position `offset + i` and sees the keys at or before it.
+
+    Example:
+        ```python
+        causal_mask(2, 3)  # [[[True, False, False], [True, True, False]]]
+        ```
+    """
+    queries = ops.arange(query_length, dtype="int32")[:, None] + offset
+    keys = ops.arange(key_length, dtype="int32")[None, :]
+    return (keys <= queries)[None]
+
+
+def attention_bias(
+    padding_mask: Any = None, keras_mask: Any = None, attention_mask: Any = None, causal: Any = None
+) -> Any:
+    """Combines masks into what is added to the logits: float32, broadcastable to `[b, h, q, k]`, or None.
+
+    Args:
+        padding_mask, keras_mask: `[b, k]`.
+        attention_mask: `[b, q, k]` or `[b, h, q, k]`.
+        causal: `[1, q, k]`.
+    """
+    masks = [ops.cast(mask, "bool")[:, None, None, :] for mask in (padding_mask, keras_mask) if mask is not None]
+    for mask in (attention_mask, causal):
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+            masks.append(mask if len(mask.shape) == 4 else mask[:, None])
+    if not masks:
+        return None
+    allowed = masks[0]
+    for mask in masks[1:]:
+        allowed = ops.logical_and(allowed, mask)
+    return (1.0 - ops.cast(allowed, "float32")) * MASKED

@@ -1,0 +1,28 @@
+"""The dense projection that attention and feed-forward layers are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def projection(owner: keras.layers.Layer, name: str, width_in: int, width_out: int) -> keras.layers.Dense:
+    """Returns a built `Dense` with the `use_bias`, initializers and dtype policy of the layer that owns it.
+
+    The initializers are copied, so that two kernels of one layer do not start from the same random numbers.
+    """
+    layer = keras.layers.Dense(
+        width_out,
+        use_bias=owner.use_bias,
+        kernel_initializer=_copy(owner.kernel_initializer),
+        bias_initializer=_copy(owner.bias_initializer),
+        dtype=owner.dtype_policy,
+        name=name,
+    )
+    layer.build((None, None, width_in))
+    return layer
+
+
+def _copy(initializer: Any) -> Any:
+    return initializer.clone() if hasattr(initializer, "clone") else initializer

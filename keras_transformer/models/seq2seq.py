@@ -1,0 +1,235 @@
+"""The encoder-decoder Transformer.
+
+Shapes: b batch, s source length, t target length, w width, v vocabulary size.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_transformer.layers.blocks import TransformerDecoderBlock, TransformerEncoderBlock
+from keras_transformer.layers.embedding import PositionEmbedding, SinePositionEncoding, TokenEmbedding
+from keras_transformer.layers.normalization import normalization as make_normalization
+from keras_transformer.models.presets import PRESETS, preset_config
+
+PAD_ID = 0
+
+
+class DecoderMemory(NamedTuple):
+    """What the decoder reads of a source sentence, the same at every step and for every hypothesis.
+
+    Attributes:
+        key_values: for each decoder block the cross-attention cache `[b, 2, heads, s, width per head]`.
+        padding_mask: `[b, s]`, True where the source has a token.
+    """
+
+    key_values: tuple[Any, ...]
+    padding_mask: Any
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class Seq2SeqTransformer(keras.Model):
+    """Encoder-decoder Transformer, after "Attention Is All You Need" (https://arxiv.org/abs/1706.03762).
+
+    One embedding matrix serves source, target and output. Id 0 is padding, and stands only at the end of a sequence.
+    The model is an ordinary functional `keras.Model` from `{"source_ids": [b, s], "target_ids": [b, t]}` (int32; the
+    target begins with the start id) to logits `[b, t, v]` in the compute dtype.
+
+    Args:
+        vocabulary_size: v.
+        num_encoder_layers, num_decoder_layers: blocks.
+        hidden_dim: w.
+        intermediate_dim: width inside the feed-forward networks.
+        num_heads, num_key_value_heads: attention heads; see `MultiHeadAttention`.
+        dropout, attention_dropout, activation_dropout: rates; see `TransformerEncoderBlock`. `dropout` also applies to
+            the sum of embeddings and positions.
+        activation, normalization, layer_norm_epsilon, normalize_first, use_bias: see `TransformerEncoderBlock`.
+        positions: "sine" or "learned".
+        max_length: number of learned positions; not used with "sine".
+
+    Raises:
+        ValueError: an argument that a layer refuses; `positions` is neither.
+
+    Example:
+        ```python
+        model = Seq2SeqTransformer.from_preset("tiny", vocabulary_size=8000, dropout=0.3)
+        logits = model({"source_ids": source, "target_ids": target})
+        ```
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        hidden_dim: int = 512,
+        intermediate_dim: int = 2048,
+        num_heads: int = 8,
+        num_key_value_heads: int | None = None,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.0,
+        activation_dropout: float = 0.0,
+        activation: str = "relu",
+        normalization: str = "layer_norm",
+        layer_norm_epsilon: float = 1e-5,
+        normalize_first: bool = False,
+        use_bias: bool = True,
+        positions: str = "sine",
+        max_length: int = 1024,
+        **kwargs: Any,
+    ):
+        dtype = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
+        block = dict(
+            num_heads=num_heads,
+            intermediate_dim=intermediate_dim,
+            num_key_value_heads=num_key_value_heads,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            activation_dropout=activation_dropout,
+            activation=activation,
+            normalization=normalization,
+            layer_norm_epsilon=layer_norm_epsilon,
+            normalize_first=normalize_first,
+            use_bias=use_bias,
+            dtype=dtype,
+        )
+
+        # === Layers ===
+        self.token_embedding = TokenEmbedding(vocabulary_size, hidden_dim, dtype=dtype, name="token_embedding")
+        self.source_positions = _positions(positions, max_length, dtype=dtype, name="source_positions")
+        self.target_positions = _positions(positions, max_length, dtype=dtype, name="target_positions")
+        self.source_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="source_dropout")
+        self.target_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="target_dropout")
+        self.encoder_blocks = [
+            TransformerEncoderBlock(**block, name=f"encoder_{i}") for i in range(num_encoder_layers)
+        ]
+        self.decoder_blocks = [
+            TransformerDecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)
+        ]
+        self.encoder_norm = self.decoder_norm = None
+        if normalize_first:
+            self.encoder_norm = make_normalization(normalization, layer_norm_epsilon, dtype=dtype, name="encoder_norm")
+            self.decoder_norm = make_normalization(normalization, layer_norm_epsilon, dtype=dtype, name="decoder_norm")
+
+        # === Functional graph ===
+        source_ids = keras.Input((None,), dtype="int32", name="source_ids")
+        target_ids = keras.Input((None,), dtype="int32", name="target_ids")
+        inputs = {"source_ids": source_ids, "target_ids": target_ids}
+        outputs = self.token_embedding(self.hidden_states(inputs), reverse=True)
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+
+        # === Config ===
+        self.vocabulary_size = vocabulary_size
+        self.num_encoder_layers = num_encoder_layers
+        self.num_decoder_layers = num_decoder_layers
+        self.hidden_dim = hidden_dim
+        self.intermediate_dim = intermediate_dim
+        self.num_heads = num_heads
+        self.num_key_value_heads = num_key_value_heads
+        self.dropout = dropout
+        self.attention_dropout = attention_dropout
+        self.activation_dropout = activation_dropout
+        self.activation = activation
+        self.normalization = normalization
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.normalize_first = normalize_first
+        self.use_bias = use_bias
+        self.positions = positions
+        self.max_length = max_length
+        self.dtype_policy = dtype
+
+    @classmethod
+    def from_preset(cls, preset: str, vocabulary_size: int, **overrides: Any) -> Seq2SeqTransformer:
+        """Returns a new, untrained model with the numbers of a preset ("tiny", "small", "base", "big").
+
+        Raises:
+            UserError: no such preset; the message lists close matches.
+        """
+        return cls(vocabulary_size=vocabulary_size, **{**preset_config(preset), **overrides})
+
+    def encode(self, source_ids: Any, training: bool | None = None) -> tuple[Any, Any]:
+        """Returns the encoder's output `[b, s, w]` and the padding mask `[b, s]` of `source_ids [b, s]`."""
+        padding_mask = ops.not_equal(source_ids, PAD_ID)
+        x = self.token_embedding(source_ids)
+        x = self.source_dropout(x + self.source_positions(x), training=training)
+        for block in self.encoder_blocks:
+            x = block(x, padding_mask=padding_mask, training=training)
+        return (x if self.encoder_norm is None else self.encoder_norm(x)), padding_mask
+
+    def hidden_states(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
+        """Returns the decoder's output `[b, t, w]`, which the embedding matrix turns into logits."""
+        encoded, padding_mask = self.encode(inputs["source_ids"], training=training)
+        x = self.token_embedding(inputs["target_ids"])
+        x = self.target_dropout(x + self.target_positions(x), training=training)
+        for block in self.decoder_blocks:
+            x = block(x, encoded, encoder_padding_mask=padding_mask, training=training)
+        return x if self.decoder_norm is None else self.decoder_norm(x)
+
+    def memory(self, source_ids: Any) -> DecoderMemory:
+        """Encodes `source_ids [b, s]` and projects the keys and values of every decoder block, once for a sentence."""
+        encoded, padding_mask = self.encode(source_ids, training=False)
+        return DecoderMemory(tuple(block.project_encoder(encoded) for block in self.decoder_blocks), padding_mask)
+
+    def empty_cache(self, batch_size: Any, max_length: int) -> tuple[Any, ...]:
+        """Returns an empty self-attention cache for every decoder block."""
+        return tuple(block.empty_cache(batch_size, max_length) for block in self.decoder_blocks)
+
+    def step(
+        self, ids: Any, index: Any, cache: tuple[Any, ...], memory: DecoderMemory
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """One step of decoding: the logits `[b, v]` (float32) that follow `ids [b]` at position `index`, and the cache."""
+        x = self.token_embedding(ids[:, None])
+        x = x + self.target_positions(x, start_index=index)
+        updated = []
+        for block, block_cache, key_values in zip(self.decoder_blocks, cache, memory.key_values, strict=True):
+            x, block_cache = block(
+                x,
+                encoder_padding_mask=memory.padding_mask,
+                self_attention_cache=block_cache,
+                self_attention_cache_update_index=index,
+                cross_attention_cache=key_values,
+                training=False,
+            )
+            updated.append(block_cache)
+        x = x if self.decoder_norm is None else self.decoder_norm(x)
+        logits = self.token_embedding(x[:, 0], reverse=True)
+        return ops.cast(logits, "float32"), tuple(updated)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "vocabulary_size": self.vocabulary_size,
+            "num_encoder_layers": self.num_encoder_layers,
+            "num_decoder_layers": self.num_decoder_layers,
+            "hidden_dim": self.hidden_dim,
+            "intermediate_dim": self.intermediate_dim,
+            "num_heads": self.num_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "dropout": self.dropout,
+            "attention_dropout": self.attention_dropout,
+            "activation_dropout": self.activation_dropout,
+            "activation": self.activation,
+            "normalization": self.normalization,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "normalize_first": self.normalize_first,
+            "use_bias": self.use_bias,
+            "positions": self.positions,
+            "max_length": self.max_length,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2SeqTransformer:
+        return cls(**config)
+
+
+def _positions(kind: str, max_length: int, **kwargs: Any) -> keras.layers.Layer:
+    if kind == "sine":
+        return SinePositionEncoding(**kwargs)
+    if kind == "learned":
+        return PositionEmbedding(max_length, **kwargs)
+    raise ValueError(f"positions must be 'sine' or 'learned'; received {kind!r}")

@@ -94,12 +94,15 @@ class Draw:
         self._random = random.Random(f"{split} {seed}").random
 
     def below(self, stop: int) -> int:
+        """Returns a whole number from 0 up to, not including, `stop`."""
         return int(self._random() * stop)
 
     def between(self, first: int, last: int) -> int:
+        """Returns a whole number from `first` to `last`, both included."""
         return first + self.below(last - first + 1)
 
     def pick(self, options: Sequence[T]) -> T:
+        """Returns one of the options, each as likely as the others."""
         return options[self.below(len(options))]
 
     def held(self, kind: str, propose: Callable[[Draw], tuple[int, ...]]) -> tuple[int, ...]:
@@ -114,8 +117,8 @@ class Draw:
         """Returns a sentence: a domain, one of its templates, and a phrase for each of the template's slots."""
         template = self.pick(self.pick(DOMAINS))
         phrases = {name: grammar.SLOTS[name](self) for name in template.slots}
-        source = template.english.format_map({name: phrase[0] for name, phrase in phrases.items()})
-        target = template.german.format_map({name: phrase[1] for name, phrase in phrases.items()})
+        source = template.source.format_map({name: phrase[0] for name, phrase in phrases.items()})
+        target = template.target.format_map({name: phrase[1] for name, phrase in phrases.items()})
         return Example(source[0].upper() + source[1:], target[0].upper() + target[1:], self.item)
 
 

@@ -30,12 +30,12 @@ class Noun(NamedTuple):
     german_plural: str
 
 
-# Words. Things are English and German with their articles; what is counted is a Noun.
+# Words: English and German, things with their articles.
 # fmt: off
 PARTS_OF_DAY = ((5, "morning", "morgen"), (13, "afternoon", "nachmittag"), (18, "evening", "abend"))
 NAMES = ("Anna", "Paul", "Maria", "Peter", "Laura", "Thomas", "Emma", "Felix")
 CITIES = (
-    ("Berlin", "Berlin"), ("Hamburg", "Hamburg"), ("Munich", "München"), ("Cologne", "Köln"), ("Vienna", "Wien"),
+    ("Berlin", "Berlin"), ("Hamburg", "Hamburg"), ("Copenhagen", "Kopenhagen"), ("Cologne", "Köln"), ("Vienna", "Wien"),
     ("Zurich", "Zürich"), ("Prague", "Prag"), ("Warsaw", "Warschau"), ("Brussels", "Brüssel"), ("Moscow", "Moskau"),
 )
 VEHICLES = (("the train", "der Zug"), ("the bus", "der Bus"), ("the ferry", "die Fähre"), ("the ship", "das Schiff"))
@@ -64,19 +64,12 @@ GOODS = (
     (("the shoes", "cost"), ("die Schuhe", "kosten")), (("the flowers", "cost"), ("die Blumen", "kosten")),
 )
 SELLERS = (("the shop", "der Laden"), ("the factory", "die Fabrik"), ("the company", "die Firma"))
-SOLD = (
-    Noun("bottle", "bottles", "eine", "Flasche", "Flaschen"), Noun("table", "tables", "einen", "Tisch", "Tische"),
-    Noun("bicycle", "bicycles", "ein", "Fahrrad", "Fahrräder"), Noun("clock", "clocks", "eine", "Uhr", "Uhren"),
-)
+SOLD = (("bottles", "Flaschen"), ("tables", "Tische"), ("bicycles", "Fahrräder"), ("clocks", "Uhren"))
 OWNERS = (
-    ("the library", "die Bibliothek", Noun("book", "books", "ein", "Buch", "Bücher")),
-    ("the city", "die Stadt", Noun("inhabitant", "inhabitants", "einen", "Einwohner", "Einwohner")),
-    ("the forest", "der Wald", Noun("tree", "trees", "einen", "Baum", "Bäume")),
-    ("the newspaper", "die Zeitung", Noun("reader", "readers", "einen", "Leser", "Leser")),
-    ("the museum", "das Museum", Noun("painting", "paintings", "ein", "Gemälde", "Gemälde")),
-    ("the stadium", "das Stadion", Noun("seat", "seats", "einen", "Platz", "Plätze")),
-    ("the school", "die Schule", Noun("window", "windows", "ein", "Fenster", "Fenster")),
-    ("the farmer", "der Bauer", Noun("cow", "cows", "eine", "Kuh", "Kühe")),
+    (("the library", "books"), ("die Bibliothek", "Bücher")), (("the city", "inhabitants"), ("die Stadt", "Einwohner")),
+    (("the forest", "trees"), ("der Wald", "Bäume")), (("the newspaper", "readers"), ("die Zeitung", "Leser")),
+    (("the museum", "paintings"), ("das Museum", "Gemälde")), (("the stadium", "seats"), ("das Stadion", "Plätze")),
+    (("the archive", "letters"), ("das Archiv", "Briefe")), (("the island", "cows"), ("die Insel", "Kühe")),
 )
 FOOD = (
     Noun("apple", "apples", "einen", "Apfel", "Äpfel"), Noun("pear", "pears", "eine", "Birne", "Birnen"),
@@ -97,14 +90,14 @@ def _number(draw: Draw) -> tuple[int]:
         return (draw.between(max(10 ** (digits - 1), 3_000), 10**digits - 1),)
     if kind < 19:
         return (draw.between(1, 99) * 10 ** draw.between(2, 4),)
-    return (draw.between(10, 299) * 100_000,)
+    return (draw.pick((1, draw.between(1, 29))) * 1_000_000 + draw.below(10) * 100_000,)
 
 
-def _countable(draw: Draw) -> tuple[int]:
-    """A whole number that German puts before a plural (101 and the like are disputed there), or one."""
+def _several(draw: Draw) -> tuple[int]:
+    """A whole number that takes a plural: not 101 and the like, whose form before a German noun is disputed."""
     while True:
         (number,) = _number(draw)
-        if number == 1 or (number and number % 100 != 1):
+        if number and number % 100 != 1:
             return (number,)
 
 
@@ -115,27 +108,15 @@ def _figures(number: int) -> str:
 STYLES = (_figures, english.english_number)  # of English; German follows the number either way
 
 
+def _count(draw: Draw) -> Phrase:
+    (number,) = draw.held("number", _several)
+    return draw.pick(STYLES)(number), german.german_number(number)
+
+
 def _counted(spell: Callable[[int], str], number: int, noun: Noun) -> Phrase:
     if number == 1:
         return f"{spell(1)} {noun.english}", f"{noun.one} {noun.german}"
     return f"{spell(number)} {noun.english_plural}", f"{german.german_number(number)} {noun.german_plural}"
-
-
-def _stock(draw: Draw) -> Phrases:
-    (number,) = draw.held("number", _countable)
-    en_owner, de_owner, noun = draw.pick(OWNERS)
-    en_counted, de_counted = _counted(draw.pick(STYLES), number, noun)
-    return (en_owner, en_counted), (de_owner, de_counted)
-
-
-def _sold(draw: Draw) -> Phrase:
-    (number,) = draw.held("number", _countable)
-    return _counted(draw.pick(STYLES), number, draw.pick(SOLD))
-
-
-def _amount(draw: Draw) -> Phrase:
-    (number,) = draw.held("number", _countable)
-    return _counted(draw.pick(STYLES), number, Noun("euro", "euros", "einen", "Euro", "Euro"))
 
 
 def _basket(draw: Draw) -> Phrase:
@@ -190,11 +171,11 @@ def _kilometers(draw: Draw) -> Phrase:
 # Prices.
 def _price(draw: Draw) -> Phrase:
     """Up to 999.99 euros, and mostly below 100."""
-    return _money(draw, lambda draw: draw.between(1, 999) if draw.below(5) == 0 else draw.below(100))
+    return _money(draw, lambda draw: draw.between(1, 999) if draw.below(5) == 0 else draw.below(draw.pick((10, 100))))
 
 
 def _small_price(draw: Draw) -> Phrase:
-    return _money(draw, lambda draw: draw.below(100))
+    return _money(draw, lambda draw: draw.below(draw.pick((10, 100))))
 
 
 def _money(draw: Draw, draw_euros: Callable[[Draw], int]) -> Phrase:
@@ -287,10 +268,10 @@ def _name(draw: Draw) -> Phrase:
 
 
 SLOTS: dict[str, Callable[[Draw], Phrase | Phrases]] = {
-    "amount": _amount,
     "appointment": _appointment,
     "basket": _basket,
     "city": _one_of(CITIES),
+    "count": _count,
     "contract": _one_of(CONTRACTS),
     "degrees": _degrees,
     "event": _one_of(EVENTS),
@@ -302,12 +283,12 @@ SLOTS: dict[str, Callable[[Draw], Phrase | Phrases]] = {
     "name": _name,
     "noon": _one_of((("noon", "zwölf Uhr mittags"), ("midnight", "Mitternacht"))),
     "past_date": _date_between(1800, 2025),
+    "owner": _one_of(OWNERS),
     "price": _price,
     "route": _route,
     "seller": _one_of(SELLERS),
     "small_price": _small_price,
-    "sold": _sold,
-    "stock": _stock,
+    "sold": _one_of(SOLD),
     "value": _value,
     "vehicle": _one_of(VEHICLES),
     "weekday": _one_of(tuple(zip(english.WEEKDAYS, german.WEEKDAYS, strict=True))),
@@ -318,32 +299,33 @@ SLOTS: dict[str, Callable[[Draw], Phrase | Phrases]] = {
 class Template(NamedTuple):
     """One sentence in both languages; `slots` are the names in braces."""
 
-    english: str
-    german: str
+    source: str
+    target: str
     slots: tuple[str, ...]
 
 
-def _template(english: str, german: str) -> Template:
-    names = (field.partition("[")[0] for _, field, _, _ in Formatter().parse(english) if field)
-    return Template(english, german, tuple(dict.fromkeys(names)))
+def _template(source: str, target: str) -> Template:
+    names = (field.partition("[")[0] for _, field, _, _ in Formatter().parse(source) if field)
+    return Template(source, target, tuple(dict.fromkeys(names)))
 
 
 # Domain -> its templates. A domain is drawn first, then one of its templates; each has exactly one held-out item.
 # fmt: off
 TEMPLATES: dict[str, tuple[Template, ...]] = {
     "stock": (
-        _template("{stock[0]} has {stock[1]}.", "{stock[0]} hat {stock[1]}."),
+        _template("{owner[0]} has {count} {owner[1]}.", "{owner[0]} hat {count} {owner[1]}."),
     ),
     "sale": (
-        _template("{seller} sold {sold} in {month}.", "{seller} verkaufte im {month} {sold}."),
-        _template("In {month}, {seller} ordered {sold}.", "Im {month} bestellte {seller} {sold}."),
+        _template("{seller} sold {count} {sold} in {month}.", "{seller} verkaufte im {month} {count} {sold}."),
+        _template("In {month}, {seller} ordered {count} {sold}.", "Im {month} bestellte {seller} {count} {sold}."),
     ),
     "result": (
         _template("The result is {value}.", "Das Ergebnis lautet {value}."),
     ),
     "payment": (
-        _template("{name} must pay {amount} by {weekday}.", "{name} muss bis {weekday} {amount} bezahlen."),
-        _template("By {weekday}, {name} wants to save {amount}.", "Bis {weekday} will {name} {amount} sparen."),
+        _template("{name} must pay {count} euros by {weekday}.", "{name} muss bis {weekday} {count} Euro bezahlen."),
+        _template("By {weekday}, {name} wants to save {count} euros.",
+                  "Bis {weekday} will {name} {count} Euro sparen."),
     ),
     "birth": (
         _template("{name} was born on {past_date}.", "{name} wurde am {past_date} geboren."),

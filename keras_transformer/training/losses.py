@@ -1,0 +1,132 @@
+"""Cross-entropy over a vocabulary that never holds all the logits.
+
+Shapes: n positions, w width, v vocabulary size.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+CHUNK = 512  # positions whose logits are held at once; measured, see benchmarks/loss.py
+
+
+class TokenLoss(NamedTuple):
+    """Sums over all positions, each weighted: float32 scalars.
+
+    Attributes:
+        loss: cross-entropy with label smoothing, the training objective.
+        negative_log_likelihood: cross-entropy without smoothing.
+        correct: weight of the positions whose label has the highest logit.
+        weight: sum of the weights; divide by it for means.
+    """
+
+    loss: Any
+    negative_log_likelihood: Any
+    correct: Any
+    weight: Any
+
+
+def linear_cross_entropy(
+    hidden: Any, embeddings: Any, labels: Any, weights: Any, label_smoothing: float = 0.0, chunk: int = CHUNK
+) -> TokenLoss:
+    """Cross-entropy of `softmax(hidden @ embeddings.T)` against `labels`, summed over positions.
+
+    With smoothing e, the target distribution is `(1 - e) * onehot(label) + e / v` (https://arxiv.org/abs/1512.00567),
+    so that the loss of a position with logits z is `logsumexp(z) - (1 - e) * z[label] - e * mean(z)`. Only the first
+    term needs the logits of the whole vocabulary: it is computed in chunks, together with its gradient. The others
+    are dot products of `hidden` with the label's embedding and with the mean embedding.
+
+    Args:
+        hidden: `[n, w]`, in the compute dtype.
+        embeddings: `[v, w]`, cast to the dtype of `hidden`.
+        labels: int32 `[n]`.
+        weights: float32 `[n]`, 0 for padding.
+        label_smoothing: e.
+        chunk: positions whose logits are held at once.
+
+    Example:
+        ```python
+        sums = linear_cross_entropy(hidden, embeddings, labels, weights, label_smoothing=0.1)
+        loss = sums.loss / sums.weight
+        ```
+    """
+    embeddings = ops.convert_to_tensor(embeddings)
+    hidden32 = ops.cast(hidden, "float32")
+    label_embeddings = ops.cast(ops.take(embeddings, labels, axis=0), "float32")
+    label_logits = ops.sum(hidden32 * label_embeddings, axis=-1)
+    log_partition, correct = _log_partition(chunk)(
+        hidden, ops.cast(embeddings, hidden.dtype), labels, weights
+    )
+    negative_log_likelihood = log_partition - ops.sum(weights * label_logits)
+    loss = negative_log_likelihood
+    if label_smoothing:
+        mean_logits = ops.matmul(hidden32, ops.mean(ops.cast(embeddings, "float32"), axis=0)[:, None])[:, 0]
+        loss = loss + label_smoothing * ops.sum(weights * (label_logits - mean_logits))
+    return TokenLoss(loss, negative_log_likelihood, correct, ops.sum(weights))
+
+
+def _log_partition(chunk: int) -> Any:
+    """The weighted sum of `logsumexp(hidden @ embeddings.T)`, and of the positions whose label has the highest logit.
+
+    The gradient is computed with the value, chunk by chunk, and kept: `[n, w]` and `[v, w]` instead of `[n, v]`.
+    """
+
+    @ops.custom_gradient
+    def log_partition(hidden: Any, embeddings: Any, labels: Any, weights: Any) -> Any:
+        positions = ops.shape(hidden)[0]
+        missing = (-positions) % chunk
+        hidden_, labels_, weights_ = (_pad_rows(x, missing) for x in (hidden, labels, weights))
+        vocabulary_size, width = embeddings.shape
+        transposed = ops.transpose(embeddings)
+        row_starts = ops.arange(chunk, dtype="int32") * vocabulary_size
+
+        def add_chunk(start: Any, total: Any, correct: Any, d_hidden: Any, d_embeddings: Any) -> tuple[Any, ...]:
+            h = ops.slice(hidden_, (start, 0), (chunk, width))
+            y = ops.slice(labels_, (start,), (chunk,))
+            w = ops.slice(weights_, (start,), (chunk,))
+            logits = ops.cast(ops.matmul(h, transposed), "float32")  # [chunk, v]
+            highest = ops.max(logits, axis=-1)
+            exponentials = ops.exp(logits - highest[:, None])
+            normalizer = ops.sum(exponentials, axis=-1)
+            total = total + ops.sum(w * (ops.log(normalizer) + highest))
+            label_logits = ops.take(ops.reshape(logits, (-1,)), row_starts + y)
+            correct = correct + ops.sum(w * ops.cast(label_logits >= highest, "float32"))
+
+            # d total / d logits = w * softmax; the row factor w / normalizer goes to the narrow side of each product
+            factor = ops.cast(w / normalizer, hidden.dtype)[:, None]
+            exponentials = ops.cast(exponentials, hidden.dtype)
+            d_hidden = ops.slice_update(d_hidden, (start, 0), ops.matmul(exponentials, embeddings) * factor)
+            d_chunk = ops.matmul(ops.transpose(exponentials), h * factor)
+            return start + chunk, total, correct, d_hidden, d_embeddings + ops.cast(d_chunk, "float32")
+
+        zero = ops.zeros((), dtype="float32")
+        _, total, correct, d_hidden, d_embeddings = ops.while_loop(
+            lambda start, *_: start < positions,
+            add_chunk,
+            (
+                ops.convert_to_tensor(0, dtype="int32"),
+                zero,
+                zero,
+                ops.zeros_like(hidden_),
+                ops.zeros((vocabulary_size, width), dtype="float32"),
+            ),
+        )
+
+        def gradient(*upstream: Any) -> tuple[Any, ...]:
+            d_total = upstream[0]
+            return (
+                d_hidden[:positions] * ops.cast(d_total, d_hidden.dtype),
+                ops.cast(d_embeddings * d_total, embeddings.dtype),
+                None,
+                None,
+            )
+
+        return (total, correct), gradient
+
+    return log_partition
+
+
+def _pad_rows(x: Any, missing: Any) -> Any:
+    return ops.concatenate([x, ops.zeros((missing, *x.shape[1:]), dtype=x.dtype)], axis=0)

@@ -1,0 +1,75 @@
+"""The optimizer, the schedule of its learning rate, and the norm of the gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to `peak`, then decay with the inverse square root of the step.
+
+    `peak * min(step / warmup_steps, sqrt(warmup_steps / step))`: "Attention Is All You Need", equation 3, with the
+    peak given rather than derived from the width.
+
+    Args:
+        peak: highest learning rate.
+        warmup_steps: step at which it is reached.
+
+    Example:
+        ```python
+        float(InverseSquareRoot(peak=1e-3, warmup_steps=100)(400))  # 0.0005
+        ```
+    """
+
+    def __init__(self, peak: float, warmup_steps: int):
+        self.peak = peak
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32") + 1.0  # the first update is step 1, not an update of nothing
+        return self.peak * ops.minimum(step / self.warmup_steps, ops.sqrt(self.warmup_steps / step))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps}
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class Adam(keras.optimizers.Adam):
+    """Keras's Adam that clips by the global norm and remembers the norm, computed once for both.
+
+    Args:
+        clip_norm: gradients with a larger global norm are scaled down to it; None leaves them as they are.
+        Others: see `keras.optimizers.Adam`.
+
+    Attributes:
+        gradient_norm: variable, the norm of the last gradients before clipping.
+    """
+
+    def __init__(self, *args: Any, clip_norm: float | None = None, name: str = "adam", **kwargs: Any):
+        super().__init__(*args, name=name, **kwargs)
+        self.clip_norm = clip_norm
+
+    def build(self, variables: list[Any]) -> None:
+        if not self.built:
+            self.gradient_norm = self.add_variable((), dtype="float32", name="gradient_norm")
+        super().build(variables)
+
+    def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:
+        if trainable_variables is not None and not self.built:
+            trainable_variables = list(trainable_variables)
+            self.build(trainable_variables)
+        grads = [None if gradient is None else ops.convert_to_tensor(gradient) for gradient in grads]
+        squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in grads if g is not None]
+        norm = ops.sqrt(sum(squares[1:], squares[0]))
+        self.gradient_norm.assign(norm)
+        if self.clip_norm is not None:
+            factor = ops.minimum(1.0, self.clip_norm / ops.maximum(norm, 1e-12))
+            grads = [None if g is None else g * ops.cast(factor, g.dtype) for g in grads]
+        super().apply(grads, trainable_variables)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "clip_norm": self.clip_norm}

@@ -1,0 +1,300 @@
+"""The command line: `keras-transformer train | evaluate | predict | export | benchmark`.
+
+The one place that knows recipes and export both. What a command needs is imported when it runs: `--help`, a mistyped
+name or a wrong value never wait for TensorFlow. Whatever the user can mend is one line on standard error and exit
+status 2; `KERAS_TRANSFORMER_TRACEBACK=1` shows where it came from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, cast
+
+from keras_transformer import __version__
+from keras_transformer._discovery import (
+    check_recipe,
+    config_names,
+    find_config,
+    is_artifact,
+    listed,
+    recipe_names,
+    task_of,
+)
+from keras_transformer._quiet import quiet_tensorflow
+from keras_transformer.errors import UserError, close_matches
+
+PROGRAM = "keras-transformer"
+PRECISIONS = ("float32", "int8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status.
+
+    0 done, 2 something the user can mend, 130 interrupted, 141 nobody reads the output any more, 1 a mistake of ours.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("always", category=UserWarning, module=r"keras_transformer\.")
+            warnings.showwarning = _show_warning
+            status = _run(sys.argv[1:] if argv is None else argv)
+            sys.stdout.flush()  # here, where a full disk is reported like any other
+            return status
+    except BrokenPipeError:
+        _drop_output()
+        return 141
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("KERAS_TRANSFORMER_TRACEBACK") == "1":
+            raise
+        return _report(error)
+
+
+def _report(error: BaseException) -> int:
+    """Prints the lines for an error and returns the exit status."""
+    if isinstance(error, KeyboardInterrupt):
+        _say("interrupted")
+        return 130
+    if isinstance(error, UserError):
+        for line in str(error).splitlines():
+            _say(f"error: {line}")
+        return 2
+    if isinstance(error, OSError):
+        _drop_output()
+        _say(f"error: {error.filename or 'reading or writing'}: {error.strerror or error}")
+        return 2
+    first_line = str(error).partition("\n")[0]
+    _say(f"internal error: {type(error).__name__}: {first_line} (KERAS_TRANSFORMER_TRACEBACK=1 shows where)")
+    return 1
+
+
+def _drop_output() -> None:
+    """Lets go of output that cannot be written, or Python would complain once more when it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(text: str) -> None:
+    print(f"{PROGRAM}: {text}", file=sys.stderr)
+
+
+def _warn(text: str) -> None:
+    _say(f"warning: {text}")
+
+
+def _show_warning(message: Warning | str, *place: object, **more: object) -> None:
+    _warn(str(message))
+
+
+# What each command does
+
+
+def train(arguments: argparse.Namespace) -> int:
+    task = arguments.recipe
+    check_recipe(task)
+    parser = Parser(prog=f"{PROGRAM} train {task}", add_help=False)
+    parser.add_argument("--config")
+    parser.add_argument("-h", "--help", action="store_true")
+    options, overrides = parser.parse_known_args(arguments.fields)
+    recipe = importlib.import_module(f"keras_transformer.recipes.{task}")
+    if options.help:
+        print(_train_help(task, recipe.Config))
+        return 0
+    from keras_transformer.config import parse_config
+
+    path = None if options.config is None else find_config(task, options.config)
+    recipe.main(parse_config(recipe.Config, path, overrides))
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    recipe = importlib.import_module(f"keras_transformer.recipes.{task_of(arguments.run)}")
+    names = ("data", "limit", "batch_tokens")
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    _print_result(recipe.evaluate(arguments.run, **options))
+    return 0
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    from keras_transformer._lines import answer_groups, read_groups
+
+    if is_artifact(arguments.path):  # needs neither Keras nor TensorFlow
+        model = importlib.import_module("keras_transformer.export").open_artifact(arguments.path)
+    else:
+        model = importlib.import_module("keras_transformer").load(arguments.path)
+    options = {"cut": True} if arguments.cut else {}
+    groups: Iterable[list[bytes]] = [[os.fsencode(text) for text in arguments.text]]
+    if not arguments.text:
+        groups = read_groups(_standard_input())
+    for lines in answer_groups(groups, lambda texts: model.predict(texts, **options), _warn):
+        _write_lines(lines)
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    room = importlib.import_module("keras_transformer.export")
+    room.export_run(arguments.run, arguments.output, arguments.precision, force=arguments.force)
+    return 0
+
+
+def benchmark(arguments: argparse.Namespace) -> int:
+    room = importlib.import_module("keras_transformer.export")
+    _print_result(room.benchmark(arguments.folder))
+    return 0
+
+
+# How each command is spelled
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises what is wrong as a `UserError`, close matches included."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see `{self.prog} --help`)")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        print(message, end="", file=file)  # argparse's own keeps quiet about a full disk
+
+    def parse_command(self, tokens: Sequence[str]) -> argparse.Namespace:
+        """Returns the options of one command; TEXT may stand before, between and after them."""
+        if self.get_default("command") is train:  # its fields are the recipe's, unknown here
+            found, unknown = self.parse_known_args(tokens)
+        else:
+            found, unknown = self.parse_known_intermixed_args(tokens)
+        if not unknown:
+            return found
+        if found.command is train:
+            raise UserError(f"{unknown[0]} stands before the recipe: write {PROGRAM} train RECIPE {unknown[0]} ...")
+        flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+        raise UserError(f"unknown option {unknown[0]!r}.{close_matches(unknown[0], flags)} See `{self.prog} --help`.")
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser, commands = build_parsers()
+    name = argv[0] if argv else "--help"
+    if name not in commands and not name.startswith("-"):
+        raise UserError(f"no command {name!r}.{close_matches(name, commands)} There are: {listed(commands)}.")
+    try:
+        if name not in commands:
+            parser.parse_args(argv or ["--help"])
+            return 0
+        arguments = commands[name].parse_command(argv[1:])
+    except SystemExit:  # argparse has printed the help or the version
+        return 0
+    quiet_tensorflow()
+    return int(arguments.command(arguments))
+
+
+def build_parsers() -> tuple[Parser, dict[str, Parser]]:
+    """Returns the parser of `keras-transformer` itself and, by name, those of its commands."""
+    parser = Parser(prog=PROGRAM, description="Train a Transformer on your own text, ship it as one .tflite file.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    group = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def command(run: Callable[[argparse.Namespace], int], summary: str) -> Parser:
+        added = group.add_parser(run.__name__, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        added.set_defaults(command=run)
+        return added
+
+    _add_train(command(train, "train a model and leave it in a run directory"))
+    _add_evaluate(command(evaluate, "score the model of a run directory on test data"))
+    _add_predict(command(predict, "run a model on text, line by line"))
+    _add_export(command(export, "make an artifact folder of a run directory: SavedModel, TFLite, report"))
+    _add_benchmark(command(benchmark, "measure the files of an artifact folder"))
+    return parser, dict(group.choices)
+
+
+def _add_train(parser: Parser) -> None:
+    parser.usage = f"{PROGRAM} train RECIPE [--config NAME] [--field VALUE ...]"
+    parser.epilog = f"{PROGRAM} train RECIPE --help lists the fields of a recipe and its configs."
+    parser.add_argument("recipe", metavar="RECIPE", help=f"what to train: {listed(recipe_names())}")
+    parser.add_argument("fields", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def _add_evaluate(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="run directory that train left")
+    parser.add_argument("--data", metavar="FILE", help="test data (default: the run's own test split)")
+    parser.add_argument("--limit", metavar="N", type=_count, help="score the first N items only")
+    parser.add_argument("--batch_tokens", metavar="N", type=_count, help="tokens in a batch: fewer need less memory")
+
+
+def _add_predict(parser: Parser) -> None:
+    parser.add_argument("path", metavar="RUN_OR_ARTIFACT", help="run directory, artifact folder or .tflite file")
+    parser.add_argument(
+        "text", metavar="TEXT", nargs="*", help="texts, after -- if one starts with a dash; without any, lines of stdin"
+    )
+    parser.add_argument("--cut", action="store_true", help="cut a text that is too long for the model, between pieces")
+
+
+def _add_export(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="run directory that train left")
+    parser.add_argument("--output", metavar="DIR", required=True, help="folder to make")
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        type=_precision,
+        default=list(PRECISIONS),
+        metavar="NAME",
+        help=f"which .tflite files to make: {listed(PRECISIONS)} (default: all)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace the folder if it exists")
+
+
+def _add_benchmark(parser: Parser) -> None:
+    parser.add_argument("folder", metavar="DIST", help="artifact folder that export made")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _precision(text: str) -> str:
+    if text not in PRECISIONS:
+        known = listed(PRECISIONS)
+        raise argparse.ArgumentTypeError(f"no precision {text!r}.{close_matches(text, PRECISIONS)} There are: {known}.")
+    return text
+
+
+# Input and output
+
+
+def _standard_input() -> io.BufferedIOBase:
+    if sys.stdin.isatty():
+        _say("reading from the keyboard, one text on a line; Ctrl-D ends")
+    return cast(io.BufferedIOBase, sys.stdin.buffer)
+
+
+def _write_lines(lines: list[str]) -> None:
+    """Writes UTF-8 whatever the locale is, and at once: somebody may be waiting at the other end of the pipe."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode("utf-8", errors="replace"))
+    sys.stdout.buffer.flush()
+
+
+def _print_result(result: object) -> None:
+    print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
+
+
+def _train_help(task: str, config: type) -> str:
+    from keras_transformer.config import describe
+
+    summary = (config.__doc__ or "").strip().partition("\n")[0]
+    configs = f"--config NAME takes a file of your own (a path that ends in .yaml), or: {listed(config_names(task))}"
+    usage = f"usage: {PROGRAM} train {task} [--config NAME] [--field VALUE ...]"
+    return "\n\n".join([usage, summary, configs, describe(config)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -251,7 +251,7 @@ def _table_rows(
     picks: Sequence[int] | None = None
     width = 0
     for number, cells in table:
-        if not any(cell.strip() for cell in cells):
+        if not "".join(cells).strip():
             yield Row(("",) * count, name, number)
             continue
         if picks is None:
@@ -267,7 +267,7 @@ def _table_rows(
                 continue
         if len(cells) != width:
             raise UserError(f"{name}:{number}: {_wrong_width(len(cells), width, separator, columns is None)}")
-        yield Row(tuple(cells[pick] for pick in picks), name, number)
+        yield Row(tuple([cells[pick] for pick in picks]), name, number)
 
 
 def _wrong_width(found: int, expected: int, separator: str, all_columns: bool) -> str:

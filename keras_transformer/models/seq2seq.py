@@ -13,7 +13,7 @@ from keras import ops
 from keras_transformer.layers.blocks import TransformerDecoderBlock, TransformerEncoderBlock
 from keras_transformer.layers.embedding import PositionEmbedding, SinePositionEncoding, TokenEmbedding
 from keras_transformer.layers.normalization import normalization as make_normalization
-from keras_transformer.models.presets import PRESETS, preset_config
+from keras_transformer.models.presets import preset_config
 
 PAD_ID = 0
 

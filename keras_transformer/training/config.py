@@ -1,0 +1,135 @@
+"""What every recipe can set about its model and its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from keras_transformer.errors import UserError
+from keras_transformer.models.presets import preset_config
+
+# What a model has where neither the user nor the preset says anything.
+MODEL_DEFAULTS: dict[str, Any] = dict(
+    num_key_value_heads=None,
+    dropout=0.1,
+    attention_dropout=0.0,
+    activation_dropout=0.0,
+    activation="relu",
+    normalization="layer_norm",
+    normalize_first=False,
+)
+
+
+@dataclass
+class ModelConfig:
+    """The model: a preset, and whatever is to differ from it.
+
+    Args:
+        preset: tiny, small, base or big.
+        num_encoder_layers: blocks of the encoder.
+        num_decoder_layers: blocks of the decoder.
+        hidden_dim: width of the model.
+        intermediate_dim: width inside the feed-forward networks.
+        num_heads: attention heads.
+        num_key_value_heads: key and value heads, for grouped-query attention; none means as many as heads.
+        dropout: rate of dropout on embeddings and on every sublayer's output.
+        attention_dropout: rate of dropout on attention weights.
+        activation_dropout: rate of dropout inside the feed-forward networks.
+        activation: relu, gelu or swiglu.
+        normalization: layer_norm or rms_norm.
+        normalize_first: pre-norm if true, post-norm if false.
+    """
+
+    preset: str = "tiny"
+    num_encoder_layers: int | None = None
+    num_decoder_layers: int | None = None
+    hidden_dim: int | None = None
+    intermediate_dim: int | None = None
+    num_heads: int | None = None
+    num_key_value_heads: int | None = None
+    dropout: float | None = None
+    attention_dropout: float | None = None
+    activation_dropout: float | None = None
+    activation: str | None = None
+    normalization: str | None = None
+    normalize_first: bool | None = None
+
+    def __post_init__(self) -> None:
+        preset_config(self.preset)
+        _refuse_unless(self.activation in (None, "relu", "gelu", "swiglu"), "activation", self.activation, "relu, gelu or swiglu")
+        _refuse_unless(
+            self.normalization in (None, "layer_norm", "rms_norm"), "normalization", self.normalization, "layer_norm or rms_norm"
+        )
+        for name in ("dropout", "attention_dropout", "activation_dropout"):
+            rate = getattr(self, name)
+            _refuse_unless(rate is None or 0 <= rate < 1, name, rate, "at least 0 and less than 1")
+        for name in ("num_encoder_layers", "num_decoder_layers", "hidden_dim", "intermediate_dim", "num_heads", "num_key_value_heads"):
+            count = getattr(self, name)
+            _refuse_unless(count is None or count > 0, name, count, "1 or more")
+        numbers = self.arguments()
+        heads, groups = numbers["num_heads"], numbers["num_key_value_heads"]
+        _refuse_unless(numbers["hidden_dim"] % heads == 0, "hidden_dim", numbers["hidden_dim"], f"a multiple of num_heads, {heads}")
+        _refuse_unless(groups is None or heads % groups == 0, "num_key_value_heads", groups, f"a divisor of num_heads, {heads}")
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the arguments of the model: the user's, else the preset's, else the default."""
+        chosen = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "preset"}
+        chosen = {name: value for name, value in chosen.items() if value is not None}
+        return {**MODEL_DEFAULTS, **preset_config(self.preset), **chosen}
+
+    def resolved(self) -> ModelConfig:
+        """Returns the config with every number written out."""
+        return replace(self, **self.arguments())
+
+
+@dataclass
+class TrainingConfig:
+    """How the model is trained.
+
+    Args:
+        steps: updates of the weights.
+        minutes: stop after so many minutes of training, evaluations included; none means no limit.
+        batch_tokens: the most tokens on either side of a batch, padding included.
+        learning_rate: highest learning rate.
+        warmup_steps: steps until it is reached; then it falls with the inverse square root of the step.
+        label_smoothing: share of the target distribution spread over the vocabulary.
+        clip_norm: gradients with a larger global norm are scaled down to it; none leaves them as they are.
+        beta_2: Adam's decay of the second moment.
+        dtype_policy: float32, mixed_bfloat16 or mixed_float16.
+        evaluate_every: steps between evaluations on the validation set.
+        checkpoint_every: steps between checkpoints.
+        patience: stop after so many evaluations without a better score; none means never.
+        seed: of weights, dropout and the order of the data.
+    """
+
+    steps: int = 4000
+    minutes: float | None = None
+    batch_tokens: int = 4096
+    learning_rate: float = 2e-3
+    warmup_steps: int = 1000
+    label_smoothing: float = 0.1
+    clip_norm: float | None = 1.0
+    beta_2: float = 0.98
+    dtype_policy: str = "float32"
+    evaluate_every: int = 500
+    checkpoint_every: int = 250
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        policies = ("float32", "mixed_bfloat16", "mixed_float16")
+        _refuse_unless(self.dtype_policy in policies, "dtype_policy", self.dtype_policy, f"one of {', '.join(policies)}")
+        _refuse_unless(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and less than 1")
+        _refuse_unless(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
+        _refuse_unless(0 < self.beta_2 < 1, "beta_2", self.beta_2, "more than 0 and less than 1")
+        for name in ("steps", "batch_tokens", "warmup_steps", "evaluate_every", "checkpoint_every"):
+            _refuse_unless(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
+        for name in ("minutes", "clip_norm", "patience"):
+            value = getattr(self, name)
+            _refuse_unless(value is None or value > 0, name, value, "more than 0, or none")
+        _refuse_unless(self.seed >= 0, "seed", self.seed, "0 or more")
+
+
+def _refuse_unless(good: bool, name: str, value: Any, wanted: str) -> None:
+    if not good:
+        raise UserError(f"{name} is {value!r}, expected {wanted}")

@@ -1,0 +1,143 @@
+"""A run directory: all that a training leaves on disk, enough to resume, evaluate, predict and export.
+
+    config.yaml        the complete config, every default written out
+    model.json         the model's class and arguments
+    tokenizer/         the vocabulary
+    data/              train/ (token store), validation.jsonl, test.jsonl
+    checkpoints/       step-00001000.npz: weights, optimizer and random seeds
+    model.weights.h5   weights of the best evaluation
+    metrics.json       the evaluations
+    logs/              TensorBoard
+    samples.txt        sample sentences at the last evaluation
+    evaluations/       scores and corpora of `evaluate`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_transformer._files import replacing, write_json
+from keras_transformer.errors import UserError, close_matches
+
+
+class RunDirectory:
+    """Paths and small files of a run.
+
+    Args:
+        path: of the folder; nothing is created until `create`.
+
+    Example:
+        ```python
+        run = RunDirectory("runs/mine")
+        run.check_trained()
+        run.read_json("metrics.json")
+        ```
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.model = self.path / "model.json"
+        self.tokenizer = self.path / "tokenizer"
+        self.train_store = self.path / "data" / "train"
+        self.checkpoints = self.path / "checkpoints"
+        self.weights = self.path / "model.weights.h5"
+        self.metrics = self.path / "metrics.json"
+        self.logs = self.path / "logs"
+        self.samples = self.path / "samples.txt"
+
+    def check_free(self) -> None:
+        """Raises UserError if something stands in the way of a new run."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UserError(
+                f"{self.path} exists already; give another --run, or --resume to take up the training in it"
+            )
+
+    def create(self) -> None:
+        """Makes the folder.
+
+        Raises:
+            UserError: it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be made: {error.strerror}; give another --run") from None
+
+    def check_exists(self) -> None:
+        """Raises UserError unless this is the folder of a run."""
+        if not self.path.is_dir():
+            siblings = [str(p) for p in self.path.parent.iterdir() if p.is_dir()] if self.path.parent.is_dir() else []
+            raise UserError(f"no run directory {str(self.path)!r}.{close_matches(str(self.path), siblings)}")
+        if not self.config.is_file():
+            raise UserError(f"{self.path} is no run directory: it has no config.yaml")
+
+    def check_trained(self) -> None:
+        """Raises UserError unless this is the folder of a run that has weights."""
+        self.check_exists()
+        for part in (self.model, self.tokenizer, self.weights):
+            if not part.exists():
+                raise UserError(
+                    f"{self.path}: {part.name} is missing; the training has not reached its first evaluation, or the "
+                    "run is damaged: take it up with --resume"
+                )
+
+    def write_examples(self, split: str, pairs: Iterable[tuple[str, ...]]) -> None:
+        """Writes a split's texts as data/<split>.jsonl, one `{"source", "target"}` a line."""
+        self.examples(split).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.examples(split), "w") as file:
+            for source, target in pairs:
+                file.write(json.dumps({"source": source, "target": target}, ensure_ascii=False) + "\n")
+
+    def examples(self, split: str) -> Path:
+        """Returns the path of a split's texts."""
+        return self.path / "data" / f"{split}.jsonl"
+
+    def read_examples(self, split: str) -> list[tuple[str, str]]:
+        """Returns the (source, target) pairs of a split.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        from keras_transformer.data.readers import read_pairs
+
+        return [(source, target) for source, target in _fields(read_pairs(str(self.examples(split))))]
+
+    def write_evaluation(
+        self, name: str, scores: dict[str, Any], pairs: Sequence[tuple[str, str]], generated: Sequence[Any]
+    ) -> Path:
+        """Writes evaluations/<name>.json (the scores) and <name>.jsonl (the corpus), and returns the latter's path."""
+        folder = self.path / "evaluations"
+        folder.mkdir(exist_ok=True)
+        corpus = folder / f"{name}.jsonl"
+        with replacing(corpus, "w") as file:
+            for (source, reference), found in zip(pairs, generated, strict=True):
+                row = {"source": source, "reference": reference, "output": found.text, "score": round(found.score, 4)}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        write_json(folder / f"{name}.json", scores)
+        return corpus
+
+    def write_model(self, model: Any) -> None:
+        """Writes the class and the arguments of a model."""
+        config = {name: value for name, value in model.get_config().items() if name not in ("dtype", "trainable")}
+        write_json(self.model, {"class": type(model).__name__, "config": config})
+
+    def read_json(self, path: Path) -> Any:
+        """Returns the value in a JSON file of the run.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is damaged: {error}") from None
+
+
+def _fields(rows: Iterable[Any]) -> Iterator[tuple[str, ...]]:
+    for row in rows:
+        yield row.fields

@@ -48,7 +48,7 @@ def expected(hint: Any) -> str:
     if is_union(hint):
         return " or ".join(expected(option) for option in arguments)
     if origin is list:
-        return f"a list, each {expected(arguments[0])}"
+        return f"a list (each {expected(arguments[0])})"
     if origin is tuple and Ellipsis not in arguments:
         return f"a list of {len(arguments)} ({', '.join(expected(part) for part in arguments)})"
     raise TypeError(f"a config field cannot be of type {hint}")

@@ -105,7 +105,7 @@ def save_config(config: Any, path: str | os.PathLike[str]) -> None:
 
     Written beside and renamed: a kill or a full disk leaves the file that was there before.
     """
-    text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, width=120, explicit_end=True)
+    text = yaml.dump(_plain(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, explicit_end=True)
     beside = Path(f"{os.fspath(path)}.tmp")
     try:
         with open(beside, "w", encoding="utf-8") as file:
@@ -115,6 +115,17 @@ def save_config(config: Any, path: str | os.PathLike[str]) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text with control characters in double quotes: PyYAML folds some of them into spaces otherwise."""
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def load_config(cls: type[Config], path: str | os.PathLike[str]) -> Config:

@@ -27,7 +27,8 @@ def translation_scores(outputs: Sequence[str], references: Sequence[str], tokeni
         translation_scores(["ein Haus"], ["ein Haus"])["exact_match"]  # 100.0
         ```
     """
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     if not references or len(outputs) != len(references):
         raise UserError(f"scores want as many outputs as references; received {len(outputs)} and {len(references)}")

@@ -1,6 +1,23 @@
 """Data: readers, public sets, the token store, and batches."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from keras_transformer._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from keras_transformer.data.batching import Seq2SeqBatches as Seq2SeqBatches
+    from keras_transformer.data.feed import feed as feed
+    from keras_transformer.data.named import named_pairs as named_pairs
+    from keras_transformer.data.named import named_sets as named_sets
+    from keras_transformer.data.readers import Report as Report
+    from keras_transformer.data.readers import Row as Row
+    from keras_transformer.data.readers import check_data as check_data
+    from keras_transformer.data.readers import read_pairs as read_pairs
+    from keras_transformer.data.splits import default_split_sizes as default_split_sizes
+    from keras_transformer.data.splits import split_pairs as split_pairs
+    from keras_transformer.data.store import TokenStore as TokenStore
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,

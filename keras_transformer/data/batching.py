@@ -49,7 +49,7 @@ class Seq2SeqBatches:
         padding_share: share of padding among all target positions.
 
     Raises:
-        UserError: `batch_tokens` is less than the longest row.
+        UserError: `batch_tokens` is less than the longest row; the store has no such columns.
 
     Example:
         ```python
@@ -59,7 +59,7 @@ class Seq2SeqBatches:
     """
 
     def __init__(self, store: TokenStore, batch_tokens: int, seed: int, start_id: int, end_id: int, pad_id: int):
-        self.source, self.target = store.columns["source"], store.columns["target"]
+        self.source, self.target = store.column("source"), store.column("target")
         self.batch_tokens = batch_tokens
         self.seed = seed
         self.start_id, self.end_id, self.pad_id = start_id, end_id, pad_id
@@ -118,7 +118,7 @@ def _rounded(lengths: np.ndarray) -> np.ndarray:
 
 def _cut(source_lengths: np.ndarray, target_lengths: np.ndarray, batch_tokens: int) -> list[Bucket]:
     """Cuts sorted rows into batches as large as the budget allows."""
-    buckets = []
+    buckets: list[Bucket] = []
     start, count = 0, len(source_lengths)
     while start < count:
         # the batch's longest row decides how many rows fit: find the largest stop that still fits

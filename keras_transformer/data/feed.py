@@ -35,7 +35,7 @@ def feed(batches: Callable[[], Iterator[Batch]]) -> Any:
 
     names = next(batches())[0].keys()
     ids = tf.TensorSpec((None, None), tf.int32)
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=({name: ids for name in names}, ids))
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=(dict.fromkeys(names, ids), ids))
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.prefetch(PREFETCH).with_options(options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -52,7 +53,7 @@ class Ragged:
 
 @dataclass
 class StoreReport:
-    """What became of the rows: `rows` kept, `too_long` left out, the first of these being row `first_too_long` (from 1)."""
+    """What became of the rows: `rows` kept, `too_long` left out, the first of them `first_too_long` (from 1)."""
 
     rows: int = 0
     too_long: int = 0
@@ -84,15 +85,30 @@ class TokenStore:
         try:
             names = sorted(path.name.removesuffix(".ids.npy") for path in self.folder.glob("*.ids.npy"))
             self.columns = {name: self._open(name) for name in names}
-        except (OSError, ValueError) as error:
-            raise UserError(f"{folder}: the token store is damaged ({error}); delete the folder and train again") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise self._damaged(str(error)) from None
         if len({len(column) for column in self.columns.values()}) != 1:
-            raise UserError(f"{folder}: the token store is damaged (columns differ); delete the folder and train again")
+            raise self._damaged("columns differ" if self.columns else "it has no columns")
+
+    def column(self, name: str) -> Ragged:
+        """Returns a column.
+
+        Raises:
+            UserError: the store has none of that name.
+        """
+        if name not in self.columns:
+            raise self._damaged(f"it has no column {name!r}")
+        return self.columns[name]
+
+    def _damaged(self, what: str) -> UserError:
+        return UserError(f"{self.folder}: the token store is damaged ({what}); delete the folder and train again")
 
     def _open(self, name: str) -> Ragged:
         ids = np.load(self.folder / f"{name}.ids.npy", mmap_mode="r", allow_pickle=False)
         offsets = np.load(self.folder / f"{name}.offsets.npy", allow_pickle=False)
-        if offsets.ndim != 1 or len(offsets) < 2 or offsets[-1] != len(ids):
+        if ids.ndim != 1 or ids.dtype != np.int32 or offsets.ndim != 1 or offsets.dtype != np.int64:
+            raise ValueError(f"{name}: not int32 ids and int64 offsets")
+        if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(ids) or (np.diff(offsets) < 0).any():
             raise ValueError(f"{name}: offsets do not fit the ids")
         return Ragged(ids, offsets)
 
@@ -123,13 +139,13 @@ class TokenStore:
         report = StoreReport()
         seen = 0
         with replacing_folder(folder) as beside:
-            files = {name: open(beside / f"{name}.raw", "wb") for name in columns}
             lengths: dict[str, list[np.ndarray]] = {name: [] for name in columns}
-            try:
+            with ExitStack() as stack:
+                files = {name: stack.enter_context(open(beside / f"{name}.raw", "wb")) for name in columns}
                 for chunk in _chunks(rows):
                     encoded = [tokenizer.encode_batch([row[i] for row in chunk]) for i in range(len(columns))]
                     sizes = np.array([[len(ids) for ids in column] for column in encoded])  # [columns, rows]
-                    keep = (sizes <= np.array(limits)[:, None]).all(axis=0)
+                    keep = np.all(sizes <= np.array(limits)[:, None], axis=0)
                     if not keep.all() and not report.too_long:
                         report.first_too_long = seen + int(np.argmin(keep)) + 1
                     report.too_long += int((~keep).sum())
@@ -140,16 +156,13 @@ class TokenStore:
                         if kept:
                             files[name].write(np.concatenate(kept).astype(np.int32).tobytes())
                         lengths[name].append(size[keep])
-            finally:
-                for file in files.values():
-                    file.close()
             if not report.rows:
                 limit = ", ".join(f"{name} {most}" for name, most in zip(columns, limits, strict=True))
                 raise UserError(f"no row is within the limits of length ({limit}, in pieces); raise them")
             for name in columns:
                 raw = beside / f"{name}.raw"
                 np.save(beside / f"{name}.ids.npy", np.fromfile(raw, dtype=np.int32))
-                np.save(beside / f"{name}.offsets.npy", np.concatenate([[0], *lengths[name]]).cumsum())
+                np.save(beside / f"{name}.offsets.npy", np.concatenate([[0], *lengths[name]]).cumsum(dtype=np.int64))
                 raw.unlink()
         return report
 

@@ -80,5 +80,6 @@ def greedy_search(
             cache,
         ),
     )
-    is_token = ops.logical_and(ops.not_equal(ids, pad_id), ops.not_equal(ids, end_id))
-    return Hypotheses(ids, ops.sum(ops.cast(is_token, "int32"), axis=-1), scores)
+    # up to the first end id: a padding id before it is one that the model chose
+    places = ops.where(ops.equal(ids, end_id), ops.arange(max_length, dtype="int32")[None], max_length)
+    return Hypotheses(ids, ops.min(places, axis=-1), scores)

@@ -1,6 +1,19 @@
 """Layers: what a Transformer is made of."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from keras_transformer._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from keras_transformer.layers.attention import MultiHeadAttention as MultiHeadAttention
+    from keras_transformer.layers.blocks import TransformerDecoderBlock as TransformerDecoderBlock
+    from keras_transformer.layers.blocks import TransformerEncoderBlock as TransformerEncoderBlock
+    from keras_transformer.layers.embedding import PositionEmbedding as PositionEmbedding
+    from keras_transformer.layers.embedding import SinePositionEncoding as SinePositionEncoding
+    from keras_transformer.layers.embedding import TokenEmbedding as TokenEmbedding
+    from keras_transformer.layers.feed_forward import FeedForward as FeedForward
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,

@@ -104,7 +104,7 @@ class MultiHeadAttention(keras.layers.Layer):
     def build(self, query_shape: tuple, value_shape: tuple | None = None) -> None:
         self.is_self_attention = value_shape is None
         query_width = query_shape[-1]
-        if self.is_self_attention:
+        if value_shape is None:
             heads = self.num_heads + 2 * self.num_key_value_heads
             self.query_key_value = projection(self, "query_key_value", query_width, heads * self.key_dim)
         else:
@@ -126,6 +126,7 @@ class MultiHeadAttention(keras.layers.Layer):
         cache_update_index: Any = None,
         return_attention_scores: bool = False,
         training: bool | None = None,
+        mask: Any = None,
         query_mask: Any = None,
         value_mask: Any = None,
     ) -> Any:
@@ -135,7 +136,7 @@ class MultiHeadAttention(keras.layers.Layer):
                     f"{self.name} was built for self-attention (its first call had no `value`); received another value"
                 )
             queries, key_values = self._project_query_key_value(query)
-            keras_mask = query_mask
+            keras_mask = mask if query_mask is None else query_mask  # Keras says `mask` where a tensor stands alone
         else:
             if value is None and cache is None:
                 raise ValueError(f"{self.name} was built for cross-attention; received neither `value` nor `cache`")

@@ -167,7 +167,9 @@ class TransformerEncoderBlock(TransformerBlock):
         attention_mask: Any = None,
         training: bool | None = None,
         mask: Any = None,
+        inputs_mask: Any = None,
     ) -> Any:
+        mask = mask if inputs_mask is None else inputs_mask  # Keras says `mask` where a tensor stands alone
         x = self.self_attention_norm(inputs) if self.normalize_first else inputs
         x = self.self_attention(
             x, padding_mask=padding_mask, attention_mask=attention_mask, query_mask=mask, training=training
@@ -203,7 +205,8 @@ class TransformerDecoderBlock(TransformerBlock):
         `[b, n, w]`, or `(output, self_attention_cache)` when called with `self_attention_cache`.
 
     Raises:
-        ValueError: the block has cross-attention and is given neither `encoder_sequence` nor `cross_attention_cache`.
+        ValueError: the block has cross-attention and is given neither `encoder_sequence` nor `cross_attention_cache`;
+            it has none and is given `encoder_sequence`.
 
     Example:
         ```python
@@ -217,7 +220,7 @@ class TransformerDecoderBlock(TransformerBlock):
         self.self_attention = self._attention("self_attention", shape)
         self.self_attention_norm = self._norm("self_attention_norm", shape)
         self.self_attention_dropout = self._dropout("self_attention_dropout")
-        self.cross_attention = None
+        self.cross_attention: MultiHeadAttention | None = None
         if encoder_sequence_shape is not None:
             self.cross_attention = self._attention("cross_attention", shape, encoder_sequence_shape)
             self.cross_attention_norm = self._norm("cross_attention_norm", shape)
@@ -238,14 +241,19 @@ class TransformerDecoderBlock(TransformerBlock):
         cross_attention_cache: Any = None,
         use_causal_mask: bool = True,
         training: bool | None = None,
+        mask: Any = None,
         decoder_sequence_mask: Any = None,
         encoder_sequence_mask: Any = None,
     ) -> Any:
+        if self.cross_attention is None and encoder_sequence is not None:
+            raise ValueError(
+                f"{self.name} was built without an encoder sequence and has no cross-attention; received one"
+            )
         x = self.self_attention_norm(decoder_sequence) if self.normalize_first else decoder_sequence
         x = self.self_attention(
             x,
             padding_mask=decoder_padding_mask,
-            query_mask=decoder_sequence_mask,
+            query_mask=mask if decoder_sequence_mask is None else decoder_sequence_mask,
             use_causal_mask=use_causal_mask,
             cache=self_attention_cache,
             cache_update_index=self_attention_cache_update_index,
@@ -273,17 +281,21 @@ class TransformerDecoderBlock(TransformerBlock):
     ) -> Any:
         if sequence is None and cache is None:
             raise ValueError(f"{self.name} needs `encoder_sequence` or `cross_attention_cache`; received neither")
+        attention = self._cross_attention()
         x = self.cross_attention_norm(inputs) if self.normalize_first else inputs
-        key_values = cache if cache is not None else self.project_encoder(sequence)
-        x, _ = self.cross_attention(
-            x, padding_mask=padding_mask, value_mask=mask, cache=key_values, training=training
-        )
+        key_values = cache if cache is not None else attention.project_key_value(sequence)
+        x, _ = attention(x, padding_mask=padding_mask, value_mask=mask, cache=key_values, training=training)
         x = inputs + self.cross_attention_dropout(x, training=training)
         return x if self.normalize_first else self.cross_attention_norm(x)
 
     def project_encoder(self, encoder_sequence: Any) -> Any:
         """Returns the cross-attention cache `[b, 2, g, s, d]` of `encoder_sequence [b, s, w]`."""
-        return self.cross_attention.project_key_value(encoder_sequence)
+        return self._cross_attention().project_key_value(encoder_sequence)
+
+    def _cross_attention(self) -> MultiHeadAttention:
+        if self.cross_attention is None:
+            raise ValueError(f"{self.name} was built without an encoder sequence and has no cross-attention")
+        return self.cross_attention
 
     def empty_cache(self, batch_size: Any, max_length: int) -> Any:
         """Returns an empty self-attention cache `[batch_size, 2, g, max_length, d]`."""

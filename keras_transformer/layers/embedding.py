@@ -63,7 +63,8 @@ class TokenEmbedding(keras.layers.Layer):
         return x * ops.cast(math.sqrt(self.embedding_dim), x.dtype) if self.scale else x
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        return ops.not_equal(inputs, 0) if self.mask_zero and mask is None else mask
+        is_ids = "int" in keras.backend.standardize_dtype(inputs.dtype)  # with reverse=True they are vectors
+        return ops.not_equal(inputs, 0) if self.mask_zero and is_ids and mask is None else mask
 
     def compute_output_spec(self, inputs: Any, reverse: bool = False) -> Any:
         shape = (*inputs.shape[:-1], self.vocabulary_size) if reverse else (*inputs.shape, self.embedding_dim)

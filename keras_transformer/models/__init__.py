@@ -1,6 +1,16 @@
 """Models: layers assembled, and presets that fix their numbers."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from keras_transformer._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from keras_transformer.models.presets import PRESETS as PRESETS
+    from keras_transformer.models.presets import preset_config as preset_config
+    from keras_transformer.models.seq2seq import DecoderMemory as DecoderMemory
+    from keras_transformer.models.seq2seq import Seq2SeqTransformer as Seq2SeqTransformer
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,

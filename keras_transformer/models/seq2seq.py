@@ -82,20 +82,20 @@ class Seq2SeqTransformer(keras.Model):
         **kwargs: Any,
     ):
         dtype = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
-        block = dict(
-            num_heads=num_heads,
-            intermediate_dim=intermediate_dim,
-            num_key_value_heads=num_key_value_heads,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            activation_dropout=activation_dropout,
-            activation=activation,
-            normalization=normalization,
-            layer_norm_epsilon=layer_norm_epsilon,
-            normalize_first=normalize_first,
-            use_bias=use_bias,
-            dtype=dtype,
-        )
+        block = {
+            "num_heads": num_heads,
+            "intermediate_dim": intermediate_dim,
+            "num_key_value_heads": num_key_value_heads,
+            "dropout": dropout,
+            "attention_dropout": attention_dropout,
+            "activation_dropout": activation_dropout,
+            "activation": activation,
+            "normalization": normalization,
+            "layer_norm_epsilon": layer_norm_epsilon,
+            "normalize_first": normalize_first,
+            "use_bias": use_bias,
+            "dtype": dtype,
+        }
 
         # === Layers ===
         self.token_embedding = TokenEmbedding(vocabulary_size, hidden_dim, dtype=dtype, name="token_embedding")
@@ -103,12 +103,8 @@ class Seq2SeqTransformer(keras.Model):
         self.target_positions = _positions(positions, max_length, dtype=dtype, name="target_positions")
         self.source_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="source_dropout")
         self.target_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="target_dropout")
-        self.encoder_blocks = [
-            TransformerEncoderBlock(**block, name=f"encoder_{i}") for i in range(num_encoder_layers)
-        ]
-        self.decoder_blocks = [
-            TransformerDecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)
-        ]
+        self.encoder_blocks = [TransformerEncoderBlock(**block, name=f"encoder_{i}") for i in range(num_encoder_layers)]
+        self.decoder_blocks = [TransformerDecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)]
         self.encoder_norm = self.decoder_norm = None
         if normalize_first:
             self.encoder_norm = make_normalization(normalization, layer_norm_epsilon, dtype=dtype, name="encoder_norm")
@@ -177,10 +173,8 @@ class Seq2SeqTransformer(keras.Model):
         """Returns an empty self-attention cache for every decoder block."""
         return tuple(block.empty_cache(batch_size, max_length) for block in self.decoder_blocks)
 
-    def step(
-        self, ids: Any, index: Any, cache: tuple[Any, ...], memory: DecoderMemory
-    ) -> tuple[Any, tuple[Any, ...]]:
-        """One step of decoding: the logits `[b, v]` (float32) that follow `ids [b]` at position `index`, and the cache."""
+    def step(self, ids: Any, index: Any, cache: tuple[Any, ...], memory: DecoderMemory) -> tuple[Any, tuple[Any, ...]]:
+        """One step of decoding: float32 logits `[b, v]` that follow `ids [b]` at position `index`, and the cache."""
         x = self.token_embedding(ids[:, None])
         x = x + self.target_positions(x, start_index=index)
         updated = []

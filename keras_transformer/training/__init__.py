@@ -1,6 +1,22 @@
 """Training: loss, optimizer, the trainer and what it leaves on disk."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from keras_transformer._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from keras_transformer.training.config import ModelConfig as ModelConfig
+    from keras_transformer.training.config import TrainingConfig as TrainingConfig
+    from keras_transformer.training.losses import linear_cross_entropy as linear_cross_entropy
+    from keras_transformer.training.model import TrainingModel as TrainingModel
+    from keras_transformer.training.optimizer import Adam as Adam
+    from keras_transformer.training.optimizer import InverseSquareRoot as InverseSquareRoot
+    from keras_transformer.training.run_directory import RunDirectory as RunDirectory
+    from keras_transformer.training.trainer import Evaluation as Evaluation
+    from keras_transformer.training.trainer import compile_for_training as compile_for_training
+    from keras_transformer.training.trainer import train as train
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,

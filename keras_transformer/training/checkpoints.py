@@ -23,7 +23,12 @@ def training_state(training_model: Any) -> list[tuple[str, Any]]:
         training_model.optimizer.build(training_model.trainable_variables)
     metrics = {id(variable) for metric in training_model.metrics for variable in metric.variables}
     variables = [v for v in training_model.variables if id(v) not in metrics] + training_model.optimizer.variables
-    return [(f"{i:04d}/{variable.path}", variable) for i, variable in enumerate(variables)]
+    return [(f"{i:04d}/{_without_counter(variable.path)}", variable) for i, variable in enumerate(variables)]
+
+
+def _without_counter(path: str) -> str:
+    """Keras numbers these over all models a process has made: the same model has other numbers the next time."""
+    return re.sub(r"\b(seed_generator|loss_scale_optimizer)_\d+", r"\1", path)
 
 
 def save_checkpoint(folder: Path, training_model: Any, step: int, state: dict[str, Any], keep: int = KEEP) -> Path:
@@ -38,9 +43,9 @@ def save_checkpoint(folder: Path, training_model: Any, step: int, state: dict[st
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.npz"
-    arrays = {name: np.asarray(variable) for name, variable in training_state(training_model)}
+    arrays: dict[str, Any] = {name: np.asarray(variable) for name, variable in training_state(training_model)}
     with replacing(path) as file:
-        np.savez(file, **{"state.json": np.array(json.dumps({"step": step, **state}))}, **arrays)
+        np.savez(file, **{"state.json": np.array(json.dumps({"step": step, **state})), **arrays})
     for old in checkpoints(folder)[:-keep]:
         old.unlink()
     return path

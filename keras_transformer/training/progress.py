@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import keras
 from rich.console import Console
@@ -18,7 +17,6 @@ class ProgressBar(keras.callbacks.Callback):
     Args:
         start: steps made before.
         steps: steps at which training ends.
-        minutes: limit of time, or None; then the bar follows whichever is nearer.
         console: where it is shown.
     """
 

@@ -1,15 +1,15 @@
 """A run directory: all that a training leaves on disk, enough to resume, evaluate, predict and export.
 
-    config.yaml        the complete config, every default written out
-    model.json         the model's class and arguments
-    tokenizer/         the vocabulary
-    data/              train/ (token store), validation.jsonl, test.jsonl
-    checkpoints/       step-00001000.npz: weights, optimizer and random seeds
-    model.weights.h5   weights of the best evaluation
-    metrics.json       the evaluations
-    logs/              TensorBoard
-    samples.txt        sample sentences at the last evaluation
-    evaluations/       scores and corpora of `evaluate`
+- `config.yaml`: the complete config, every default written out
+- `model.json`: the model's class and arguments
+- `tokenizer/`: the vocabulary
+- `data/`: train/ (token store), validation.jsonl, test.jsonl
+- `checkpoints/`: step-00001000.npz: weights, optimizer and random seeds
+- `model.weights.h5`: weights of the best evaluation
+- `metrics.json`: the evaluations
+- `logs/`: TensorBoard
+- `samples.txt`: sample sentences at the last evaluation
+- `evaluations/`: scores and corpora of `evaluate`
 """
 
 from __future__ import annotations

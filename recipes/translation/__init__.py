@@ -22,7 +22,7 @@ from keras_transformer.training.config import ModelConfig, TrainingConfig
 Pair = tuple[str, str]
 GENERATED = {"train": 60_000, "validation": 500, "test": 1_000}  # pairs of the built-in data
 SAMPLES = 8  # sentences shown at every evaluation
-MAY_CHANGE = ("resume", "steps", "minutes", "patience", "evaluate_every", "checkpoint_every")
+MAY_CHANGE = ("run", "resume", "steps", "minutes", "patience", "evaluate_every", "checkpoint_every")
 
 
 @dataclass
@@ -146,7 +146,7 @@ def load_splits(config: Config) -> dict[str, list[Pair]]:
     rows = list(read_file(config.data, config.columns, report=report))
     _tell(report)
     sizes = dict(zip(("validation", "test"), data.default_split_sizes(len(rows)), strict=True))
-    sizes.update({split: 0 for split in splits})
+    sizes.update(dict.fromkeys(splits, 0))
     train, validation, test = data.split_pairs(rows, sizes["validation"], sizes["test"], seed=0)
     parts = {"train": _texts(train), "validation": _texts(validation), "test": _texts(test)}
     return {**parts, **splits}

@@ -9,15 +9,15 @@ from keras_transformer.errors import UserError
 from keras_transformer.models.presets import preset_config
 
 # What a model has where neither the user nor the preset says anything.
-MODEL_DEFAULTS: dict[str, Any] = dict(
-    num_key_value_heads=None,
-    dropout=0.1,
-    attention_dropout=0.0,
-    activation_dropout=0.0,
-    activation="relu",
-    normalization="layer_norm",
-    normalize_first=False,
-)
+MODEL_DEFAULTS: dict[str, Any] = {
+    "num_key_value_heads": None,
+    "dropout": 0.1,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "activation": "relu",
+    "normalization": "layer_norm",
+    "normalize_first": False,
+}
 
 
 @dataclass
@@ -56,20 +56,36 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         preset_config(self.preset)
-        _refuse_unless(self.activation in (None, "relu", "gelu", "swiglu"), "activation", self.activation, "relu, gelu or swiglu")
         _refuse_unless(
-            self.normalization in (None, "layer_norm", "rms_norm"), "normalization", self.normalization, "layer_norm or rms_norm"
+            self.activation in (None, "relu", "gelu", "swiglu"), "activation", self.activation, "relu, gelu or swiglu"
+        )
+        _refuse_unless(
+            self.normalization in (None, "layer_norm", "rms_norm"),
+            "normalization",
+            self.normalization,
+            "layer_norm or rms_norm",
         )
         for name in ("dropout", "attention_dropout", "activation_dropout"):
             rate = getattr(self, name)
             _refuse_unless(rate is None or 0 <= rate < 1, name, rate, "at least 0 and less than 1")
-        for name in ("num_encoder_layers", "num_decoder_layers", "hidden_dim", "intermediate_dim", "num_heads", "num_key_value_heads"):
+        for name in (
+            "num_encoder_layers",
+            "num_decoder_layers",
+            "hidden_dim",
+            "intermediate_dim",
+            "num_heads",
+            "num_key_value_heads",
+        ):
             count = getattr(self, name)
             _refuse_unless(count is None or count > 0, name, count, "1 or more")
         numbers = self.arguments()
         heads, groups = numbers["num_heads"], numbers["num_key_value_heads"]
-        _refuse_unless(numbers["hidden_dim"] % heads == 0, "hidden_dim", numbers["hidden_dim"], f"a multiple of num_heads, {heads}")
-        _refuse_unless(groups is None or heads % groups == 0, "num_key_value_heads", groups, f"a divisor of num_heads, {heads}")
+        _refuse_unless(
+            numbers["hidden_dim"] % heads == 0, "hidden_dim", numbers["hidden_dim"], f"a multiple of num_heads, {heads}"
+        )
+        _refuse_unless(
+            groups is None or heads % groups == 0, "num_key_value_heads", groups, f"a divisor of num_heads, {heads}"
+        )
 
     def arguments(self) -> dict[str, Any]:
         """Returns the arguments of the model: the user's, else the preset's, else the default."""
@@ -95,6 +111,8 @@ class TrainingConfig:
         label_smoothing: share of the target distribution spread over the vocabulary.
         clip_norm: gradients with a larger global norm are scaled down to it; none leaves them as they are.
         beta_2: Adam's decay of the second moment.
+        averaging: decay of an exponential moving average of the weights, which is what is evaluated and kept; none
+            uses the weights as they are.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
         evaluate_every: steps between evaluations on the validation set.
         checkpoint_every: steps between checkpoints.
@@ -110,6 +128,7 @@ class TrainingConfig:
     label_smoothing: float = 0.1
     clip_norm: float | None = 1.0
     beta_2: float = 0.98
+    averaging: float | None = 0.999
     dtype_policy: str = "float32"
     evaluate_every: int = 500
     checkpoint_every: int = 250
@@ -118,10 +137,16 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         policies = ("float32", "mixed_bfloat16", "mixed_float16")
-        _refuse_unless(self.dtype_policy in policies, "dtype_policy", self.dtype_policy, f"one of {', '.join(policies)}")
-        _refuse_unless(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and less than 1")
+        _refuse_unless(
+            self.dtype_policy in policies, "dtype_policy", self.dtype_policy, f"one of {', '.join(policies)}"
+        )
+        _refuse_unless(
+            0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and less than 1"
+        )
         _refuse_unless(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
         _refuse_unless(0 < self.beta_2 < 1, "beta_2", self.beta_2, "more than 0 and less than 1")
+        averaging = self.averaging
+        _refuse_unless(averaging is None or 0 < averaging < 1, "averaging", averaging, "more than 0 and less than 1")
         for name in ("steps", "batch_tokens", "warmup_steps", "evaluate_every", "checkpoint_every"):
             _refuse_unless(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
         for name in ("minutes", "clip_norm", "patience"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 GROUP = 64  # lines handed to the model at once: enough to fill a batch, few enough to see the output grow
@@ -23,27 +25,53 @@ def read_groups(stream: io.BufferedIOBase) -> Iterator[list[bytes]]:
         yield [bytes(rest)]
 
 
-def decode_line(line: bytes, number: int, warn: Callable[[str], None]) -> str:
-    """Returns the text of a line, whatever its bytes are; `warn` is told of what is strange, with the line's number."""
-    line = line.removesuffix(b"\r")
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError:
-        text = line.decode("utf-8", errors="replace")
-        warn(f"line {number}: not UTF-8: its wrong bytes are read as U+FFFD")
-    if "\0" in text:
-        warn(f"line {number}: holds NUL bytes")
-    return text.removeprefix("\ufeff") if number == 1 else text
+class Answers:
+    """Hands lines to a model and gives its answers in the same order.
 
+    Args:
+        predict: texts -> as many texts. What it warns of begins with "text N", counted from 1 in that call.
+        warn: is told of what is strange, line numbers being those of the whole input.
+        unit: what a line is called in a warning.
+    """
 
-def answer_groups(
-    groups: Iterable[list[bytes]], predict: Callable[[list[str]], Iterable[str]], warn: Callable[[str], None]
-) -> Iterator[list[str]]:
-    """Yields, for each group of lines, as many lines of output; an empty line gives an empty line."""
-    number = 0
-    for group in groups:
-        texts = [decode_line(line, number, warn) for number, line in enumerate(group, number + 1)]
-        number += len(group)
-        filled = [text for text in texts if text.strip()]
-        outputs = iter(predict(filled)) if filled else iter(())
-        yield [" ".join(next(outputs).split("\n")) if text.strip() else "" for text in texts]
+    def __init__(
+        self, predict: Callable[[list[str]], Iterable[str]], warn: Callable[[str], None], unit: str = "line"
+    ) -> None:
+        self.predict = predict
+        self.warn = warn
+        self.unit = unit
+
+    def to(self, groups: Iterable[list[bytes]]) -> Iterator[list[str]]:
+        """Yields as many answers as each group has lines; an empty line has an empty answer."""
+        first = 1
+        for group in groups:
+            texts = {number: self.decode(line, number) for number, line in enumerate(group, first)}
+            filled = {number: text for number, text in texts.items() if text.strip()}
+            answers = dict(zip(filled, self.ask(filled), strict=True))
+            yield [" ".join(answers.get(number, "").split("\n")) for number in texts]
+            first += len(group)
+
+    def decode(self, line: bytes, number: int) -> str:
+        """Returns the text of a line, whatever its bytes are."""
+        line = line.removesuffix(b"\r")
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError:
+            text = line.decode("utf-8", errors="replace")
+            self.warn(f"{self.unit} {number}: not UTF-8: its wrong bytes are read as U+FFFD")
+        if "\0" in text:
+            self.warn(f"{self.unit} {number}: holds NUL bytes")
+        return text.removeprefix("\ufeff") if number == 1 else text
+
+    def ask(self, texts: dict[int, str]) -> list[str]:
+        """Returns the model's answers; "text 1" in its warnings becomes the number of that line."""
+        if not texts:
+            return []
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            answers = list(self.predict(list(texts.values())))
+        numbers = list(texts)
+        for warning in caught:
+            place = re.compile(r"^text (\d+)")
+            self.warn(place.sub(lambda found: f"{self.unit} {numbers[int(found[1]) - 1]}", str(warning.message)))
+        return answers

@@ -123,7 +123,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    from keras_transformer._lines import answer_groups, read_groups
+    from keras_transformer._lines import Answers, read_groups
 
     if is_artifact(arguments.path):  # needs neither Keras nor TensorFlow
         model = importlib.import_module("keras_transformer.export").open_artifact(arguments.path)
@@ -133,7 +133,8 @@ def predict(arguments: argparse.Namespace) -> int:
     groups: Iterable[list[bytes]] = [[os.fsencode(text) for text in arguments.text]]
     if not arguments.text:
         groups = read_groups(_standard_input())
-    for lines in answer_groups(groups, lambda texts: model.predict(texts, **options), _warn):
+    answers = Answers(lambda texts: model.predict(texts, **options), _warn, "text" if arguments.text else "line")
+    for lines in answers.to(groups):
         _write_lines(lines)
     return 0
 

@@ -49,6 +49,7 @@ import yaml
 
 from keras_transformer._config_sources import compose, read_flags, read_text, read_yaml
 from keras_transformer._config_values import convert, expected, show
+from keras_transformer._files import replacing
 from keras_transformer.errors import UserError
 
 Config = TypeVar("Config")
@@ -106,15 +107,8 @@ def save_config(config: Any, path: str | os.PathLike[str]) -> None:
     Written beside and renamed: a kill or a full disk leaves the file that was there before.
     """
     text = yaml.dump(_plain(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, explicit_end=True)
-    beside = Path(f"{os.fspath(path)}.tmp")
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path, "w") as file:
+        file.write(text)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -380,6 +380,40 @@ def test_predict_asks_in_groups_and_keeps_the_order(
     assert len(model.asked) < 1000 / GROUP * 3
 
 
+def too_long(lines: list[str], cut: bool = False) -> list[str]:
+    for number, line in enumerate(lines, 1):
+        if len(line) > 3:
+            warnings.warn(f"text {number} has {len(line)} pieces, more than 3", UserWarning, stacklevel=2)
+    return lines
+
+
+def test_a_model_s_warning_names_the_line_of_the_input(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path, run: str
+) -> None:
+    monkeypatch.setattr(keras_transformer, "load", lambda path: types.SimpleNamespace(predict=too_long), raising=False)
+    lines = ["", *["ab"] * 100, "", "long", "ab", "", "longer", "long"]
+    out, warned = predict_from("\n".join(lines).encode(), run, monkeypatch, capfdbinary, tmp_path)
+    assert out.decode().split("\n") == [*lines, ""]
+    assert warned == [
+        "line 103 has 4 pieces, more than 3",
+        "line 106 has 6 pieces, more than 3",
+        "line 107 has 4 pieces, more than 3",
+    ]
+
+
+def test_a_warning_names_the_text_of_the_command_line(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: str
+) -> None:
+    monkeypatch.setattr(keras_transformer, "load", lambda path: types.SimpleNamespace(predict=too_long), raising=False)
+    assert main(["predict", run, "a", "", "long", "\udcff"]) == 0
+    out, err = capfd.readouterr()
+    assert out == "a\n\nlong\n\ufffd\n"
+    assert err.splitlines() == [
+        "keras-transformer: warning: text 4: not UTF-8: its wrong bytes are read as U+FFFD",
+        "keras-transformer: warning: text 3 has 4 pieces, more than 3",
+    ]
+
+
 def test_an_answer_with_line_ends_stays_one_line(
     capfd: pytest.CaptureFixture[str], run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,7 @@ def generated_examples(split: str, count: int, seed: int = 0) -> list[Example]:
 
 
 def split_of(kind: str, *values: int) -> str:
-    """Returns the split that an item belongs to, by a hash of the item alone.
+    """Returns the split that an item belongs to, by a hash of the item alone. A decimal's value is in hundredths.
 
     Numbers below 3,000, prices in whole euros among them, are always training items.
 
@@ -79,7 +79,7 @@ def split_of(kind: str, *values: int) -> str:
         >>> {split_of("number", n) for n in range(3_000, 3_100)} == set(SPLITS)
         True
     """
-    if (kind == "number" and values[0] < FIRST_HELD_OUT_NUMBER) or (kind == "decimal" and values[0] % 1000 == 0):
+    if (kind == "number" and values[0] < FIRST_HELD_OUT_NUMBER) or (kind == "decimal" and values[0] % 100 == 0):
         return "train"
     digest = hashlib.sha256(repr((kind, *values)).encode()).digest()
     return {0: "validation", 1: "test"}.get(digest[0] % HELD_OUT_SHARE, "train")

@@ -48,7 +48,7 @@ CONTRACTS = (
     ("the offer", "das Angebot"),
 )
 EVENTS = (
-    (("the bridge", "opened"), ("die Brücke", "eröffnet")),
+    (("the bridge", "built"), ("die Brücke", "gebaut")),
     (("the church", "destroyed"), ("die Kirche", "zerstört")),
     (("the street", "closed"), ("die Straße", "gesperrt")),
     (("the letter", "written"), ("der Brief", "geschrieben")),
@@ -81,12 +81,12 @@ FOOD = (
 
 # Numbers.
 def _number(draw: Draw) -> tuple[int]:
-    """A whole number: a few are small, most have four to six digits, some are round, some are millions."""
+    """A whole number: most have four or five digits, some six; a few are small, a few are round, a few are millions."""
     kind = draw.below(20)
     if kind < 3:
         return (draw.below((20, 100, 3_000)[kind]),)
     if kind < 17:
-        digits = draw.pick((4, 4, 5, 5, 6))
+        digits = draw.pick((4, 4, 4, 5, 5, 5, 6))
         return (draw.between(max(10 ** (digits - 1), 3_000), 10**digits - 1),)
     if kind < 19:
         return (draw.between(1, 99) * 10 ** draw.between(2, 4),)
@@ -113,31 +113,21 @@ def _count(draw: Draw) -> Phrase:
     return draw.pick(STYLES)(number), german.german_number(number)
 
 
-def _counted(spell: Callable[[int], str], number: int, noun: Noun) -> Phrase:
+def _food(draw: Draw) -> Phrase:
+    number, noun, spell = draw.pick((1, draw.between(1, 12))), draw.pick(FOOD), draw.pick(STYLES)
     if number == 1:
         return f"{spell(1)} {noun.english}", f"{noun.one} {noun.german}"
     return f"{spell(number)} {noun.english_plural}", f"{german.german_number(number)} {noun.german_plural}"
 
 
-def _basket(draw: Draw) -> Phrase:
-    spell = draw.pick(STYLES)
-    parts = [_counted(spell, draw.pick((1, draw.between(1, 12))), noun) for noun in _two_of(draw, FOOD)]
-    return " and ".join(en for en, _ in parts), " und ".join(de for _, de in parts)
-
-
 def _route(draw: Draw) -> Phrases:
-    (en_start, de_start), (en_end, de_end) = _two_of(draw, CITIES)
-    return (en_start, en_end), (de_start, de_end)
+    start = draw.below(len(CITIES))
+    end = (start + draw.between(1, len(CITIES) - 1)) % len(CITIES)
+    return (CITIES[start][0], CITIES[end][0]), (CITIES[start][1], CITIES[end][1])
 
 
-def _two_of(draw: Draw, options: Sequence[T]) -> tuple[T, T]:
-    """Returns two different ones."""
-    first = draw.below(len(options))
-    return options[first], options[(first + draw.between(1, len(options) - 1)) % len(options)]
-
-
-def _decimal_phrase(draw: Draw, thousandths: int) -> Phrase:
-    whole, fraction = thousandths // 1000, f"{thousandths % 1000:03d}".rstrip("0")
+def _decimal_phrase(draw: Draw, hundredths: int) -> Phrase:
+    whole, fraction = hundredths // 100, f"{hundredths % 100:02d}".rstrip("0")
     words = draw.pick((f"{whole}.{fraction}", english.english_decimal(whole, fraction)))
     return words, german.german_decimal(whole, fraction)
 
@@ -153,22 +143,24 @@ def _value(draw: Draw) -> Phrase:
         (number,) = draw.held("number", _number)
         phrase = draw.pick(STYLES)(number), german.german_number(number)
         return _signed(draw, phrase) if number else phrase
-    unit = 10 ** draw.below(3)
-    (thousandths,) = draw.held("decimal", lambda draw: (draw.below(100) * 1000 + draw.between(1, 999 // unit) * unit,))
-    return _signed(draw, _decimal_phrase(draw, thousandths))
+    (hundredths,) = draw.held("decimal", lambda draw: (draw.below(100) * 100 + draw.between(1, 99),))
+    return _signed(draw, _decimal_phrase(draw, hundredths))
 
 
 def _degrees(draw: Draw) -> Phrase:
-    (thousandths,) = draw.held("decimal", lambda draw: (draw.between(0, 39) * 1000 + draw.between(1, 9) * 100,))
-    return _signed(draw, _decimal_phrase(draw, thousandths))
+    (hundredths,) = draw.held("decimal", lambda draw: (draw.between(0, 39) * 100 + draw.between(1, 9) * 10,))
+    return _signed(draw, _decimal_phrase(draw, hundredths))
 
 
 def _kilometers(draw: Draw) -> Phrase:
-    (thousandths,) = draw.held("decimal", lambda draw: (draw.between(1, 999) * 1000 + draw.between(1, 99) * 10,))
-    return _decimal_phrase(draw, thousandths)
+    (hundredths,) = draw.held("decimal", lambda draw: (draw.between(1, 999) * 100 + draw.between(1, 9) * 10,))
+    return _decimal_phrase(draw, hundredths)
 
 
 # Prices.
+CENTS = (0, 1, *range(100))  # whole euros, and the one cent that German inflects, more often than others
+
+
 def _price(draw: Draw) -> Phrase:
     """Up to 999.99 euros, and mostly below 100."""
     return _money(draw, lambda draw: draw.between(1, 999) if draw.below(5) == 0 else draw.below(draw.pick((10, 100))))
@@ -181,12 +173,12 @@ def _small_price(draw: Draw) -> Phrase:
 def _money(draw: Draw, draw_euros: Callable[[Draw], int]) -> Phrase:
     def propose(draw: Draw) -> tuple[int]:
         while True:
-            euros, cents = draw_euros(draw), draw.pick((0, *range(100)))
+            euros, cents = draw_euros(draw), draw.pick(CENTS)
             if euros + cents and (euros == 1 or euros % 100 != 1):
-                return (euros * 1000 + cents * 10,)
+                return (euros * 100 + cents,)
 
-    (thousandths,) = draw.held("decimal", propose)
-    euros, cents = thousandths // 1000, thousandths % 1000 // 10
+    (hundredths,) = draw.held("decimal", propose)
+    euros, cents = divmod(hundredths, 100)
     return draw.pick((_price_in_figures, _price_in_words))(euros, cents)
 
 
@@ -269,12 +261,12 @@ def _name(draw: Draw) -> Phrase:
 
 SLOTS: dict[str, Callable[[Draw], Phrase | Phrases]] = {
     "appointment": _appointment,
-    "basket": _basket,
     "city": _one_of(CITIES),
     "count": _count,
     "contract": _one_of(CONTRACTS),
     "degrees": _degrees,
     "event": _one_of(EVENTS),
+    "food": _food,
     "future_date": _date_between(2026, 2099),
     "goods": _one_of(GOODS),
     "kilometers": _kilometers,
@@ -319,13 +311,31 @@ TEMPLATES: dict[str, tuple[Template, ...]] = {
         _template("{seller} sold {count} {sold} in {month}.", "{seller} verkaufte im {month} {count} {sold}."),
         _template("In {month}, {seller} ordered {count} {sold}.", "Im {month} bestellte {seller} {count} {sold}."),
     ),
-    "result": (
-        _template("The result is {value}.", "Das Ergebnis lautet {value}."),
-    ),
     "payment": (
         _template("{name} must pay {count} euros by {weekday}.", "{name} muss bis {weekday} {count} Euro bezahlen."),
         _template("By {weekday}, {name} wants to save {count} euros.",
                   "Bis {weekday} will {name} {count} Euro sparen."),
+    ),
+    "result": (
+        _template("The result is {value}.", "Das Ergebnis lautet {value}."),
+    ),
+    "temperature": (
+        _template("The temperature in {city} is {degrees} degrees.",
+                  "Die Temperatur in {city} beträgt {degrees} Grad."),
+        _template("In {city}, the temperature is {degrees} degrees.",
+                  "In {city} beträgt die Temperatur {degrees} Grad."),
+    ),
+    "distance": (
+        _template("It is {kilometers} kilometers from {route[0]} to {route[1]}.",
+                  "Von {route[0]} nach {route[1]} sind es {kilometers} Kilometer."),
+    ),
+    "price": (
+        _template("{goods[0]} {goods[1]} {price}.", "{goods[0]} {goods[1]} {price}."),
+        _template("Today, {goods[0]} {goods[1]} only {price}.", "Heute {goods[1]} {goods[0]} nur {price}."),
+    ),
+    "shopping": (
+        _template("{name} buys {food} for {small_price}.", "{name} kauft {food} für {small_price}."),
+        _template("For {small_price}, {name} buys {food}.", "Für {small_price} kauft {name} {food}."),
     ),
     "birth": (
         _template("{name} was born on {past_date}.", "{name} wurde am {past_date} geboren."),
@@ -358,24 +368,6 @@ TEMPLATES: dict[str, tuple[Template, ...]] = {
                   "{name} weiß, dass {vehicle} am {weekday_time[0]} um {weekday_time[1]} abfährt."),
         _template("{name} says that {vehicle} arrives at {weekday_time[1]} on {weekday_time[0]}.",
                   "{name} sagt, dass {vehicle} am {weekday_time[0]} um {weekday_time[1]} ankommt."),
-    ),
-    "price": (
-        _template("{goods[0]} {goods[1]} {price}.", "{goods[0]} {goods[1]} {price}."),
-        _template("Today, {goods[0]} {goods[1]} only {price}.", "Heute {goods[1]} {goods[0]} nur {price}."),
-    ),
-    "shopping": (
-        _template("{name} buys {basket} for {small_price}.", "{name} kauft {basket} für {small_price}."),
-        _template("For {small_price}, {name} buys {basket}.", "Für {small_price} kauft {name} {basket}."),
-    ),
-    "temperature": (
-        _template("The temperature in {city} is {degrees} degrees.",
-                  "Die Temperatur in {city} beträgt {degrees} Grad."),
-        _template("In {city}, the temperature is {degrees} degrees.",
-                  "In {city} beträgt die Temperatur {degrees} Grad."),
-    ),
-    "distance": (
-        _template("It is {kilometers} kilometers from {route[0]} to {route[1]}.",
-                  "Von {route[0]} nach {route[1]} sind es {kilometers} Kilometer."),
     ),
 }
 # fmt: on

@@ -100,7 +100,7 @@ class BytePieceTokenizer:
         return np.array(ids, np.int32)
 
     def encode_batch(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
-        """Returns `[encode(text) for text in texts]`, about 15 times as fast for a corpus.
+        """Returns `[encode(text) for text in texts]`, about ten times as fast for a corpus.
 
         From 64 KiB of text on it imports TensorFlow for the fast form; without TensorFlow it uses the reference.
         """
@@ -144,14 +144,12 @@ class BytePieceTokenizer:
             "pieces": [piece.decode("latin-1") for piece in self.pieces[FIRST_BYTE_ID:]],
         }
         path = Path(folder) / FILE_NAME
-        beside = path.with_name(f".{FILE_NAME}.{os.getpid()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(content, indent=0) + "\n", encoding="ascii")
-            os.replace(beside, path)
+            _replace_file(path, json.dumps(content, indent=0) + "\n")
         except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise UserError(f"{path}: the tokenizer cannot be written: {error.strerror}") from error
+            raise UserError(
+                f"{path}: the tokenizer cannot be written: {error.strerror}; make room there or give another folder"
+            ) from error
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> BytePieceTokenizer:
@@ -162,15 +160,15 @@ class BytePieceTokenizer:
         """
         path = Path(folder) / FILE_NAME
         pieces = _read_pieces(path)
-        for byte, piece in enumerate(pieces[:256]):
-            if piece != bytes([byte]):
-                raise UserError(f"{path}: damaged: piece {byte} is {piece!r}, not the single byte {bytes([byte])!r}")
-        if len(pieces) < 256:
-            raise UserError(f"{path}: damaged: the single byte {bytes([len(pieces)])!r} is missing")
+        for byte in range(256):
+            single = bytes([byte])
+            if pieces[byte : byte + 1] != [single]:
+                found = repr(pieces[byte]) if byte < len(pieces) else "nothing"
+                raise _damaged(path, f"the single byte {single!r} is missing, {found} stands in its place")
         try:
             return cls(pieces[256:])
         except ValueError as error:
-            raise UserError(f"{path}: damaged: {error}") from error
+            raise _damaged(path, str(error)) from error
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BytePieceTokenizer) and self.pieces == other.pieces
@@ -200,12 +198,23 @@ class BytePieceTokenizer:
         return TensorFlowPieces(self)
 
 
+def _replace_file(path: Path, text: str) -> None:
+    """Writes a file beside and renames it, so that the path never holds half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)  # gone already unless the writing failed
+
+
 def _first_fault(pieces: Sequence[bytes]) -> str | None:
     """Says what is wrong with the first learned piece that cannot be one."""
     seen = set()
     for id, piece in enumerate(pieces, FIRST_LEARNED_ID):
         if not 2 <= len(piece) <= MAX_PIECE_BYTES:
-            return f"piece {piece!r} of id {id} has {len(piece)} bytes, learned pieces have 2 to {MAX_PIECE_BYTES}"
+            return f"piece {piece!r:.100} of id {id} has {len(piece)} bytes, learned pieces have 2 to {MAX_PIECE_BYTES}"
         if piece in seen:
             return f"piece {piece!r} of id {id} stands in the vocabulary twice"
         seen.add(piece)
@@ -217,21 +226,25 @@ def _read_pieces(path: Path) -> list[bytes]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; a tokenizer's folder holds {FILE_NAME}") from error
+        raise UserError(f"{path}: no such file; give the folder that a tokenizer was saved in") from error
     except OSError as error:
         raise UserError(f"{path}: the tokenizer cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged: not valid JSON ({error})") from error
-    if not isinstance(content, dict) or content.get("format") != FILE_FORMAT:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise UserError(f"{path}: not a tokenizer of this version: format {found!r}, expected {FILE_FORMAT!r}")
+        raise _damaged(path, f"not valid JSON ({error})") from error
+    found = content.get("format") if isinstance(content, dict) else content
+    if found != FILE_FORMAT:
+        raise UserError(f"{path}: not a tokenizer's file: expected format {FILE_FORMAT!r}, found {found!r:.60}")
     pieces = content.get("pieces")
     if not isinstance(pieces, list):
-        raise UserError(f"{path}: damaged: 'pieces' is {type(pieces).__name__}, expected a list of strings")
-    for index, piece in enumerate(pieces):
+        raise _damaged(path, f"'pieces' is {pieces!r:.60}, not a list of strings")
+    for id, piece in enumerate(pieces, FIRST_BYTE_ID):
         if not isinstance(piece, str) or any(character > "\xff" for character in piece):
-            raise UserError(f"{path}: damaged: piece {index} is {piece!r}, expected characters U+0000 to U+00FF")
+            raise _damaged(path, f"piece {piece!r:.60} of id {id} is not a string of characters U+0000 to U+00FF")
     return [piece.encode("latin-1") for piece in pieces]
+
+
+def _damaged(path: Path, fault: str) -> UserError:
+    return UserError(f"{path}: damaged tokenizer: {fault}; copy the file again from the run that wrote it")
 
 
 def _chunks(data: list[bytes]) -> Iterator[list[bytes]]:

@@ -33,7 +33,8 @@ def build_double_array(pieces: Sequence[bytes]) -> DoubleArray:
     """Builds the trie of a vocabulary.
 
     Every state has a base of its own, so the label alone tells whose transition a slot is. States are placed, those
-    with the most children first, at the lowest base whose slots are all free.
+    with the most children first, at the lowest base whose slots are all free. A slot left over may look like a
+    transition by byte 0; it holds no match, and its base is the one that leads nowhere.
 
     Args:
         pieces: the bytes of every id, the 256 single bytes among them; ids with no bytes are left out.
@@ -53,7 +54,7 @@ def build_double_array(pieces: Sequence[bytes]) -> DoubleArray:
         base = bases[prefix] = free.take(children[prefix])
         slots.update((prefix + bytes([byte]), base + byte) for byte in children[prefix])
 
-    dead_base = free.take(set())  # no state's own, so no transition leads on from there
+    dead_base = free.take(set())  # no state's own: no transition leads on from there
     size = max(dead_base, *bases.values(), 0) + NO_BYTE + 1
     base_table = np.full(size, dead_base, np.int32)
     label_table = np.zeros(size, np.uint8)

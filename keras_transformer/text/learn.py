@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from keras_transformer.errors import UserError
 from keras_transformer.text.byte_pieces import FIRST_BYTE_ID, FIRST_LEARNED_ID, MAX_PIECE_BYTES, BytePieceTokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 DEFAULT_VOCABULARY_SIZE = 8000
 
@@ -37,7 +41,7 @@ def learn_pieces(texts: Iterable[str], vocabulary_size: int | None = None) -> By
             f"vocabulary_size {vocabulary_size} is too small: {FIRST_BYTE_ID} special ids and the 256 bytes take "
             f"{FIRST_LEARNED_ID}; set it to {FIRST_LEARNED_ID + 1} or more"
         )
-    learned = _byte_level_bpe(texts, DEFAULT_VOCABULARY_SIZE if vocabulary_size is None else vocabulary_size)
+    learned = _pieces(train_bpe(texts, DEFAULT_VOCABULARY_SIZE if vocabulary_size is None else vocabulary_size))
     tokenizer = BytePieceTokenizer(learned)
     given = tokenizer.vocabulary_size
     if vocabulary_size is not None and given < vocabulary_size:
@@ -48,8 +52,8 @@ def learn_pieces(texts: Iterable[str], vocabulary_size: int | None = None) -> By
     return tokenizer
 
 
-def _byte_level_bpe(texts: Iterable[str], vocabulary_size: int) -> list[bytes]:
-    """Returns the pieces of two bytes or more, in the order in which BPE merged them."""
+def train_bpe(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
+    """Returns the byte-level BPE tokenizer that the pieces are taken from; `vocabulary_size` as in `learn_pieces`."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     bpe = Tokenizer(models.BPE())
@@ -62,8 +66,13 @@ def _byte_level_bpe(texts: Iterable[str], vocabulary_size: int) -> list[bytes]:
         show_progress=False,
     )
     bpe.train_from_iterator(_sound(texts), trainer)
+    return bpe
+
+
+def _pieces(bpe: Tokenizer) -> list[bytes]:
+    """Returns the pieces of two bytes or more, in the order in which they were merged."""
     byte_of = {character: byte for byte, character in enumerate(_byte_characters())}
-    by_id = sorted(bpe.get_vocab(with_added_tokens=False).items(), key=lambda item: item[1])
+    by_id = sorted(bpe.get_vocab().items(), key=lambda item: item[1])
     return [bytes(byte_of[character] for character in token) for token, _ in by_id if len(token) > 1]
 
 

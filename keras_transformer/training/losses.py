@@ -56,9 +56,7 @@ def linear_cross_entropy(
     hidden32 = ops.cast(hidden, "float32")
     label_embeddings = ops.cast(ops.take(embeddings, labels, axis=0), "float32")
     label_logits = ops.sum(hidden32 * label_embeddings, axis=-1)
-    log_partition, correct = _log_partition(chunk)(
-        hidden, ops.cast(embeddings, hidden.dtype), labels, weights
-    )
+    log_partition, correct = _log_partition(chunk)(hidden, ops.cast(embeddings, hidden.dtype), labels, weights)
     negative_log_likelihood = log_partition - ops.sum(weights * label_logits)
     loss = negative_log_likelihood
     if label_smoothing:

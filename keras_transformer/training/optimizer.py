@@ -47,7 +47,7 @@ class Adam(keras.optimizers.Adam):
     Args:
         clip_norm: gradients with a larger global norm are scaled down to it; None leaves them as they are.
         averaging: decay of an exponential moving average of the weights (https://arxiv.org/abs/1706.03762 averages
-            checkpoints to the same end), or None. While few steps were made the decay is less: (1 + step) / (10 + step).
+            checkpoints to the same end), or None. While few steps were made it is less: (1 + step) / (10 + step).
         Others: see `keras.optimizers.Adam`.
 
     Attributes:
@@ -102,10 +102,15 @@ class Adam(keras.optimizers.Adam):
         return {**super().get_config(), "clip_norm": self.clip_norm, "averaging": self.averaging}
 
 
+def own_optimizer(training_model: keras.Model) -> Any:
+    """Returns the optimizer that the model was compiled with, which Keras wraps for loss scaling in mixed_float16."""
+    return getattr(training_model.optimizer, "inner_optimizer", training_model.optimizer)
+
+
 @contextmanager
 def averaged_weights(training_model: keras.Model) -> Iterator[None]:
     """Inside the block the model has its averaged weights, if its optimizer keeps averages; after it, its own again."""
-    averages = getattr(training_model.optimizer, "averages", [])
+    averages = getattr(own_optimizer(training_model), "averages", [])
     own = [np.array(variable) for variable in training_model.trainable_variables] if averages else []
     for variable, average in zip(training_model.trainable_variables, averages, strict=False):
         variable.assign(average)

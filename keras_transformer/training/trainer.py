@@ -19,7 +19,7 @@ from keras_transformer.errors import UserError
 from keras_transformer.training.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.model import TrainingModel
-from keras_transformer.training.optimizer import Adam, InverseSquareRoot, averaged_weights
+from keras_transformer.training.optimizer import Adam, InverseSquareRoot, averaged_weights, own_optimizer
 from keras_transformer.training.progress import ProgressBar
 from keras_transformer.training.run_directory import RunDirectory
 from keras_transformer.training.tensorboard import TensorBoardLog, sample_table
@@ -204,11 +204,10 @@ class RunKeeper(keras.callbacks.Callback):
         """Writes the curves of training; tokens per second counts real target tokens."""
         progress, (step, seconds, tokens) = self.progress, self.point
         self.point = (progress.step, progress.seconds, progress.tokens)
-        optimizer = self.training_model.optimizer
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        optimizer = own_optimizer(self.training_model)
         values = {f"train/{name}": value for name, value in logs.items()}
         values["train/learning_rate"] = float(optimizer.learning_rate)
-        values["train/gradient_norm"] = float(inner.gradient_norm)
+        values["train/gradient_norm"] = float(optimizer.gradient_norm)
         if progress.seconds > seconds and progress.tokens > tokens and progress.step > step:
             values["train/tokens_per_second"] = (progress.tokens - tokens) / (progress.seconds - seconds)
         values["train/padding_share"] = self.padding_share

@@ -110,7 +110,7 @@ def train(arguments: argparse.Namespace) -> int:
     from keras_transformer.config import parse_config
 
     path = None if options.config is None else find_config(task, options.config)
-    recipe.main(parse_config(recipe.Config, path, overrides))
+    _print_result(recipe.main(parse_config(recipe.Config, path, overrides)))
     return 0
 
 
@@ -285,7 +285,8 @@ def _write_lines(lines: list[str]) -> None:
 
 
 def _print_result(result: object) -> None:
-    print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
+    if result is not None:
+        print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
 
 
 def _train_help(task: str, config: type) -> str:

@@ -241,6 +241,16 @@ def test_train_hands_on_the_config(recipes: Path, calls: list[Any]) -> None:
     assert calls == [Config(), Config(steps=3), Config("a.tsv", 4), Config("a.tsv", 8)]
 
 
+def test_train_prints_the_scores_at_the_end(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, recipes: Path
+) -> None:
+    monkeypatch.setattr(
+        sys.modules["keras_transformer.recipes.translation"], "main", lambda config: {"bleu": config.steps}
+    )
+    assert main(["train", "translation"]) == 0
+    assert capfd.readouterr().out == '{\n  "bleu": 10\n}\n'
+
+
 def test_train_help_shows_every_field(capfd: pytest.CaptureFixture[str], recipes: Path, calls: list[Any]) -> None:
     assert main(["train", "translation", "--data", "x", "--help"]) == 0
     out = capfd.readouterr().out

@@ -2,3 +2,18 @@
 
 if __name__ != "keras_transformer.export":
     raise ImportError(f"import keras_transformer.export, not {__name__}: this folder is part of keras-transformer")
+
+from keras_transformer._lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "Answer": "artifact",
+        "Artifact": "artifact",
+        "ExportError": "checks",
+        "Limits": "limits",
+        "benchmark": "benchmarking",
+        "export_run": "run",
+        "open_artifact": "artifact",
+    },
+)

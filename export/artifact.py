@@ -1,0 +1,207 @@
+"""Runs an exported file: strings in, strings out, with NumPy and ai-edge-litert alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_transformer.errors import UserError, close_matches
+from keras_transformer.export.limits import SOURCE_CUT, cut_at_character
+
+MANIFEST = "manifest.json"
+
+
+class Answer(NamedTuple):
+    """What a file answers to one text.
+
+    Attributes:
+        text: the answer.
+        score: sum of the natural logarithms of its pieces' probabilities, the end included.
+        status: 0, or the sum of 1 (the source was cut), 2 (the answer reached its limit of pieces without an end) and
+            4 (the answer was cut at `max_target_bytes`).
+    """
+
+    text: str
+    score: float
+    status: int
+
+
+class RawAnswer(NamedTuple):
+    """The same in bytes."""
+
+    text: bytes
+    score: float
+    status: int
+
+
+class Artifact:
+    """A `.tflite` file that takes and gives text. One interpreter serves all calls: use one `Artifact` a thread.
+
+    Args:
+        path: of the file.
+        num_threads: threads of the interpreter.
+
+    Attributes:
+        signature: name of the file's signature.
+        max_source_bytes, max_target_bytes: room for source and answer.
+
+    Raises:
+        UserError: the file is missing, damaged or of another kind.
+
+    Example:
+        ```python
+        translator = open_artifact("dist/mine", "int8")
+        translator.predict(["A man rides a bike."])  # ["Ein Mann fährt Fahrrad."]
+        ```
+    """
+
+    def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
+        self.path = Path(path)
+        self._runner, self.signature = _open_runner(self.path, num_threads)
+        try:
+            self.max_source_bytes = int(self._runner.get_input_details()["text"]["shape"][1])
+            self.max_target_bytes = int(self._runner.get_output_details()["text"]["shape"][1])
+        except (KeyError, IndexError):
+            raise UserError(f"{path} takes and gives no text: export it with keras-transformer export") from None
+
+    def predict(self, texts: Sequence[str], cut: bool = False) -> list[str]:
+        """Returns an answer to each text; see `generate`."""
+        return [answer.text for answer in self.generate(texts, cut=cut)]
+
+    def generate(self, texts: Sequence[str], cut: bool = False) -> list[Answer]:
+        """Returns an answer with score and status to each text, in order. An empty text has an empty answer.
+
+        A text of more than `max_source_bytes` is cut there, before the character that does not fit, with a
+        `UserWarning`: the file has no room for more.
+
+        Args:
+            texts: strings.
+            cut: taken for likeness with a model of a run directory, which could answer longer texts; changes nothing.
+        """
+        if isinstance(texts, str):
+            raise TypeError("predict and generate take a list of strings; received one string")
+        answers = []
+        for number, text in enumerate(texts, 1):
+            source = text.encode("utf-8", "surrogatepass")
+            fitting = cut_at_character(source, self.max_source_bytes)
+            if len(fitting) < len(source):
+                warnings.warn(
+                    f"text {number} has {len(source)} bytes, more than the {self.max_source_bytes} that this file takes: "
+                    "it was cut there",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            raw = self.run(fitting)
+            status = raw.status | (SOURCE_CUT if len(fitting) < len(source) else 0)
+            answers.append(Answer(raw.text.decode("utf-8", "replace"), raw.score, status))
+        return answers
+
+    def run(self, source: bytes) -> RawAnswer:
+        """Calls the file once: the first `max_source_bytes` of any bytes, with their number before any cut."""
+        text = np.zeros((1, self.max_source_bytes), np.uint8)
+        given = source[: self.max_source_bytes]
+        text[0, : len(given)] = np.frombuffer(given, np.uint8)
+        found = self._runner(text=text, text_length=np.array([len(source)], np.int32))
+        answer = found["text"][0, : found["text_length"][0]].tobytes()
+        return RawAnswer(answer, float(found["score"][0]), int(found["status"][0]))
+
+
+def open_artifact(path: str | os.PathLike[str], precision: str = "float32", num_threads: int = 1) -> Artifact:
+    """Opens an exported model. Needs neither TensorFlow nor Keras.
+
+    Args:
+        path: the folder that export made, or one of its `.tflite` files.
+        precision: which file of a folder: "float32" or "int8". For the path of a file it is not used.
+        num_threads: threads of the interpreter.
+
+    Raises:
+        UserError: there is no such file, the folder has no such precision, or a file is not as its manifest says.
+
+    Example:
+        ```python
+        open_artifact("dist/mine").predict(["A man rides a bike."])
+        ```
+    """
+    path = Path(path)
+    if path.is_dir():
+        manifest = read_manifest(path)
+        path = path / file_of(manifest, path, precision)
+        _check_digest(path, manifest)
+    elif path.is_file() and path.with_name(MANIFEST).is_file():
+        manifest = read_manifest(path.parent)
+        if path.name in manifest["files"]:
+            _check_digest(path, manifest)
+    return Artifact(path, num_threads)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Returns the content of an artifact folder's manifest.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest["files"], manifest["precisions"]
+    except FileNotFoundError:
+        raise UserError(f"{folder} is no artifact folder: it has no {MANIFEST}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {type(error).__name__}: {error}; export the run again") from None
+    return dict(manifest)
+
+
+def file_of(manifest: dict[str, Any], folder: Path, precision: str) -> str:
+    """Returns the name of a precision's file.
+
+    Raises:
+        UserError: the folder has none.
+    """
+    known = list(manifest["precisions"])
+    if precision not in known:
+        raise UserError(
+            f"{folder} has no precision {precision!r}.{close_matches(precision, known)} There are: {', '.join(known)}."
+        )
+    return str(manifest["precisions"][precision]["file"])
+
+
+def digest(path: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        found = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def _check_digest(path: Path, manifest: dict[str, Any]) -> None:
+    try:
+        found = digest(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; export the run again") from None
+    if found != manifest["files"][path.name]["sha256"]:
+        raise UserError(f"{path} is damaged: it is not the file that {MANIFEST} describes; export the run again")
+
+
+def _open_runner(path: Path, num_threads: int) -> tuple[Any, str]:
+    """Returns the runner of a file's only signature, and its name."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
+        names = list(interpreter.get_signature_list())
+        if len(names) != 1:
+            raise UserError(f"{path} has signatures {', '.join(names) or 'none'}, expected one")
+        return interpreter.get_signature_runner(names[0]), names[0]
+    except (ValueError, RuntimeError) as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise UserError(f"{path} is damaged or no .tflite file: {first_line}") from None

@@ -1,0 +1,133 @@
+"""What must hold of an exported file. Each check is one function that raises with one line, or returns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_transformer.errors import UserError
+from keras_transformer.export import flatbuffer
+
+VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
+BYTES_PER_WEIGHT = {"float32": 4, "int8": 1}
+SMALLEST_WEIGHT = 16 * 1024  # bytes; smaller constants may repeat
+SAVED_MODEL_SLACK = 1.05
+
+
+class ExportError(UserError):
+    """An export that would not be right, and was not made."""
+
+
+def check_file(path: Path, precision: str, expected: Mapping[str, flatbuffer.Signature], weights: int) -> None:
+    """Checks all that can be seen in a file without running it.
+
+    Args:
+        path: of the file.
+        precision: "float32" or "int8".
+        expected: the signatures it must have, and no others.
+        weights: number of the model's weights.
+
+    Raises:
+        ExportError: it is not right.
+    """
+    model = flatbuffer.read_model(path)
+    check_operators(model, path.name)
+    check_variables(model, path.name)
+    check_signatures(model, path.name, expected)
+    check_size(path, precision, weights)
+    check_weights_once(model, path.name)
+    if precision == "int8":
+        check_quantized(model, path.name)
+
+
+def check_operators(model: Any, name: str) -> None:
+    """Raises unless every operator is one of TFLite's own: others are missing on phones and web pages."""
+    strange = flatbuffer.custom_operators(model)
+    if strange:
+        raise ExportError(f"{name}: operators that are not built into TFLite: {', '.join(strange)}")
+
+
+def check_variables(model: Any, name: str) -> None:
+    """Raises if a weight stayed a variable, which is empty where the file is loaded."""
+    present = {operator for counted in flatbuffer.operators(model).values() for operator in counted}
+    left = sorted(present.intersection(VARIABLES))
+    if left:
+        raise ExportError(f"{name}: weights are left as variables ({', '.join(left)}) and would be lost")
+
+
+def check_signatures(model: Any, name: str, expected: Mapping[str, flatbuffer.Signature]) -> None:
+    """Raises unless the signatures are exactly the expected ones, in names, types and shapes."""
+    found = flatbuffer.signatures(model)
+    if set(found) != set(expected):
+        raise ExportError(f"{name}: signatures {', '.join(found) or 'none'}, expected {', '.join(expected)}")
+    for key, signature in expected.items():
+        for side in ("inputs", "outputs"):
+            wanted, got = getattr(signature, side), getattr(found[key], side)
+            if wanted != got:
+                raise ExportError(f"{name}: {key} has {side} {_shown(got)}, expected {_shown(wanted)}")
+
+
+def check_size(path: Path, precision: str, weights: int) -> None:
+    """Raises if a file is too small to hold its weights."""
+    size, least = path.stat().st_size, weights * BYTES_PER_WEIGHT[precision]
+    if size < least:
+        raise ExportError(f"{path.name} has {size:,} bytes, its {weights:,} weights alone take {least:,}")
+
+
+def check_weights_once(model: Any, name: str) -> None:
+    """Raises if a large constant stands in a file twice, as it is or transposed."""
+    seen: dict[bytes, int] = {}
+    for number, values in flatbuffer.constants(model, SMALLEST_WEIGHT).items():
+        if values.dtype not in (np.float32, np.int8) or not values.any():
+            continue
+        for form in {values.tobytes(), np.ascontiguousarray(np.squeeze(values).T).tobytes()}:
+            if form in seen:
+                raise ExportError(f"{name}: a weight of shape {list(values.shape)} is stored twice")
+        seen[values.tobytes()] = number
+
+
+def check_quantized(model: Any, name: str) -> None:
+    """Raises if a matrix product with a constant matrix, or a table of embeddings, is not in 8 bits."""
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            kind = flatbuffer.operator_name(model, operator)
+            place = {"FULLY_CONNECTED": 1, "GATHER": 0, "EMBEDDING_LOOKUP": 1}.get(kind)
+            if place is None:
+                continue
+            tensor = graph.tensors[operator.inputs[place]]
+            data = model.buffers[tensor.buffer].data
+            is_large = data is not None and len(data) >= SMALLEST_WEIGHT
+            if is_large and flatbuffer.TYPES[tensor.type] == "float32":
+                raise ExportError(f"{name}: a weight of {kind} in {graph.name.decode()} is float32, not int8")
+
+
+def check_saved_model(folder: Path, weights: int) -> None:
+    """Raises if a SavedModel's variables take less or more than the weights: they are lost, or stored twice."""
+    size = sum(path.stat().st_size for path in folder.glob("variables/variables.data-*"))
+    least = weights * BYTES_PER_WEIGHT["float32"]
+    if not least <= size <= least * SAVED_MODEL_SLACK + SMALLEST_WEIGHT:
+        raise ExportError(f"{folder.name} stores {size:,} bytes of variables, its weights take {least:,}")
+
+
+def check_finite(name: str, shown: str, score: float) -> None:
+    """Raises if the score of an answer is no number."""
+    if not np.isfinite(score):
+        raise ExportError(f"{name}: the answer to {shown!r:.80} has the score {score}")
+
+
+def check_same(name: str, differences: Sequence[Mapping[str, Any]]) -> None:
+    """Raises if a float32 file answered a verification sentence otherwise than Keras, ties apart."""
+    real = [found for found in differences if not found["tie"]]
+    if real:
+        first = real[0]
+        raise ExportError(
+            f"{name}: {len(real)} verification sentences have other answers than Keras gives, "
+            f"{first['source']!r:.80} first: {first['file']!r:.80} where Keras has {first['keras']!r:.80}"
+        )
+
+
+def _shown(specs: Mapping[str, flatbuffer.TensorSpec]) -> str:
+    return ", ".join(f"{name} {spec.dtype}{list(spec.shape)}" for name, spec in sorted(specs.items())) or "none"

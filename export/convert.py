@@ -1,0 +1,43 @@
+"""From a SavedModel to `.tflite` files, through a process of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from keras_transformer.export.checks import ExportError
+from keras_transformer.export.subprocesses import run_module
+
+TAIL_LINES = 200
+TELLING = re.compile(r"error:|Error\b|\w+Error:|failed", re.IGNORECASE)
+
+
+def convert(saved_model: Path, signature: str, outputs: Mapping[str, Path], log: Path) -> None:
+    """Converts one signature of a SavedModel to a file for each precision.
+
+    Args:
+        saved_model: folder.
+        signature: of the SavedModel.
+        outputs: file to write for each precision ("float32", "int8").
+        log: where the end of the converter's output is kept if it fails.
+
+    Raises:
+        ExportError: the converter failed, or wrote no file. The message has its most telling line.
+    """
+    whole = saved_model.with_name(f"{saved_model.name}.log")
+    arguments = [str(saved_model), signature, *(f"{precision}={path}" for precision, path in outputs.items())]
+    with whole.open("wb") as errors:
+        status, _ = run_module("_convert", arguments, errors)
+    missing = [path.name for path in outputs.values() if not path.is_file()]
+    lines = whole.read_text(encoding="utf-8", errors="replace").splitlines()
+    whole.unlink()
+    if status or missing:
+        log.write_text("\n".join(lines[-TAIL_LINES:]) + "\n", encoding="utf-8")
+        raise ExportError(f"the conversion to {', '.join(missing)} failed: {_telling(lines, status)}; its log: {log}")
+
+
+def _telling(lines: list[str], status: int) -> str:
+    """Returns the last line that says what went wrong."""
+    found = [line.strip() for line in lines if TELLING.search(line)]
+    return found[-1][:300] if found else f"the process ended with status {status}"

@@ -1,0 +1,51 @@
+"""What an exported file can take and give, and how it says that something did not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras_transformer.errors import UserError
+
+# Bits of the output `status`.
+SOURCE_CUT = 1  # text_length was more than max_source_bytes
+TARGET_UNFINISHED = 2  # the answer reached its limit of pieces without an end
+TARGET_CUT = 4  # the answer was cut at max_target_bytes
+
+SMALLEST = 8  # bytes; room for a character of four bytes and for what precedes it
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes of an exported file's tensors.
+
+    Args:
+        max_source_bytes: UTF-8 bytes of a source.
+        max_target_bytes: UTF-8 bytes of an answer.
+
+    Raises:
+        UserError: one of them is too small to be of use.
+    """
+
+    max_source_bytes: int = 256
+    max_target_bytes: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("max_source_bytes", "max_target_bytes"):
+            if getattr(self, name) < SMALLEST:
+                raise UserError(f"{name} is {getattr(self, name)}, expected {SMALLEST} or more")
+
+
+def cut_at_character(text: bytes, room: int) -> bytes:
+    """Returns the first `room` bytes or up to three less, so that no UTF-8 character is cut in two.
+
+    Bytes that are no UTF-8 are cut at `room`.
+
+    Example:
+        ```python
+        cut_at_character("Zug fährt".encode(), 6)  # b"Zug f"
+        ```
+    """
+    if len(text) <= room:
+        return text
+    begins = [end for end in range(max(room - 3, 1), room + 1) if text[end] & 0xC0 != 0x80]
+    return text[: max(begins, default=room)]

@@ -1,0 +1,111 @@
+"""Measures Keras and every exported file on the run's test split."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_transformer.export.artifact import Artifact
+from keras_transformer.export.checks import check_finite
+from keras_transformer.export.limits import SOURCE_CUT
+from keras_transformer.export.progress import Steps
+from keras_transformer.export.subprocesses import run_module
+from keras_transformer.export.tasks import Task
+from keras_transformer.export.verify import differences, file_answers, keras_answers
+from keras_transformer.generation import TextToText
+
+TIMED_IN_KERAS = 20  # sentences; each builds a graph first
+LISTED = 20  # differences shown for each file
+KERAS = "keras"
+
+
+def make_report(
+    predictor: TextToText,
+    files: Mapping[str, Artifact],
+    pairs: Sequence[tuple[str, str]],
+    task: Task,
+    config: Mapping[str, Any],
+    run: Path,
+    steps: Steps,
+) -> dict[str, Any]:
+    """Scores and times Keras and each file on the same sentences.
+
+    Args:
+        predictor: the loaded run.
+        files: an opened file for each precision.
+        pairs: sources and references of the test split.
+        task, config: of the run.
+        run: its folder.
+
+    Returns: what `report.json` holds: how it was measured, and in `results`, for "keras" and each precision, the
+        scores, `ms_per_sentence`, `file_bytes`; for files also `agreement_with_keras` (percent of equal answers) and
+        `differences`, of which `ties` and the first few `shown`.
+
+    Raises:
+        ExportError: a score is no number.
+        UserError: the test split is empty.
+    """
+    sources = [source.encode("utf-8", "surrogatepass") for source, _ in pairs]
+    references = [reference for _, reference in pairs]
+    tokenized = bool(config.get("tokenized", False))
+
+    def scored(texts: Sequence[bytes]) -> dict[str, Any]:
+        return task.scores([text.decode("utf-8", "replace") for text in texts], references, tokenized)
+
+    expected = keras_answers(predictor, sources, steps, "Keras on the test split")
+    results = {KERAS: {**scored([answer.text for answer in expected]), **_keras_time(run, [s for s, _ in pairs])}}
+    for precision, artifact in files.items():
+        timed = file_answers(artifact, sources, steps, f"{precision} on the test split")
+        answers = [answer for answer, _ in timed]
+        for (source, _), answer in zip(pairs, answers, strict=True):
+            check_finite(artifact.path.name, source, answer.score)
+        unlike = differences(predictor, sources, expected, answers, artifact.max_target_bytes)
+        results[precision] = {
+            **scored([answer.text for answer in answers]),
+            "ms_per_sentence": round(1000 * float(np.median([seconds for _, seconds in timed])), 3),
+            "file_bytes": artifact.path.stat().st_size,
+            "agreement_with_keras": round(100 * (1 - len(unlike) / len(sources)), 2),
+            "sources_cut": sum(bool(answer.status & SOURCE_CUT) for answer in answers),
+            "differences": len(unlike),
+            "ties": sum(found["tie"] for found in unlike),
+            "shown": unlike[:LISTED],
+        }
+    return {
+        "task": task.name,
+        "headline": task.headline,
+        "sentences": len(pairs),
+        "tokenized": tokenized,
+        "timing": f"median milliseconds a sentence, batch 1, one thread; Keras: the first {TIMED_IN_KERAS} sentences, "
+        "each timed on its second call",
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "results": results,
+    }
+
+
+def _keras_time(run: Path, texts: Sequence[str]) -> dict[str, Any]:
+    """Returns milliseconds a sentence and the size of the weights' file. Where timing fails there is no time."""
+    given = json.dumps([text for text in texts if text][:TIMED_IN_KERAS])
+    with tempfile.TemporaryFile() as errors:
+        status, output = run_module("_time_keras", [str(run)], errors, given)
+    seconds = json.loads(output) if status == 0 else []
+    return {
+        "ms_per_sentence": round(1000 * float(np.median(seconds)), 3) if seconds else None,
+        "file_bytes": (run / "model.weights.h5").stat().st_size,
+    }
+
+
+def _processor() -> str:
+    """Returns the processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

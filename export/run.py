@@ -1,0 +1,178 @@
+"""From a run directory to an artifact folder. Read `export_run` first: it is the table of contents."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_transformer._files import write_json
+from keras_transformer.errors import UserError, close_matches
+from keras_transformer.export import checks
+from keras_transformer.export.artifact import MANIFEST, Artifact
+from keras_transformer.export.convert import convert
+from keras_transformer.export.golden import make_golden
+from keras_transformer.export.limits import Limits
+from keras_transformer.export.lite_module import LiteModule
+from keras_transformer.export.manifest import FILES, lite_signature, make_manifest
+from keras_transformer.export.progress import Steps
+from keras_transformer.export.readme import make_readme
+from keras_transformer.export.report import make_report
+from keras_transformer.export.saved_model import SIGNATURE, TextModule, save_module
+from keras_transformer.export.sentences import Sentence, verification_sentences
+from keras_transformer.export.target import check_target, new_folder
+from keras_transformer.export.tasks import Task, read_task
+from keras_transformer.export.verify import differences, file_answers, keras_answers
+from keras_transformer.generation import TextToText, load
+from keras_transformer.training.run_directory import RunDirectory
+
+PRECISIONS = ("float32", "int8")
+TEST_LIMIT = 1000
+
+
+def export_run(
+    run: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    precisions: Sequence[str] = PRECISIONS,
+    force: bool = False,
+    max_source_bytes: int = 256,
+    max_target_bytes: int = 512,
+    test_limit: int = TEST_LIMIT,
+) -> dict[str, Any]:
+    """Makes an artifact folder of a run, with every file checked and measured, and returns its report.
+
+    The folder appears when all is done and well; an interruption or a failed check leaves nothing under its name.
+
+    Args:
+        run: the run's directory.
+        output: folder to make.
+        precisions: which `.tflite` files: "float32", "int8".
+        force: whether to replace an artifact folder that stands at `output`.
+        max_source_bytes, max_target_bytes: room for source and answer in the `.tflite` files.
+        test_limit: score and time on so many sentences of the test split.
+
+    Raises:
+        UserError: the run cannot be used, `output` exists, or an argument is wrong.
+        ExportError: the files would not be right; see `checks`.
+
+    Example:
+        ```python
+        export_run("runs/mine", "dist/mine")["results"]["int8"]["bleu"]
+        ```
+    """
+    output, limits, steps = Path(output), Limits(max_source_bytes, max_target_bytes), Steps()
+    _check_precisions(precisions)
+    check_target(output, force)
+    directory = RunDirectory(run)
+    directory.check_trained()
+    task, config = read_task(directory)
+    predictor = load(run)
+    pairs = directory.read_examples("test")[:test_limit]
+    with new_folder(output, force) as folder:
+        save_text_model(predictor, folder, steps)
+        files = make_files(predictor, task, limits, folder, output, steps)
+        sentences = verification_sentences([source for source, _ in pairs], limits.max_source_bytes)
+        answers = verify(predictor, files, sentences, steps)
+        files = _keep(files, precisions)
+        report = make_report(predictor, files, pairs, task, config, directory.path, steps)
+        write_json(folder / "golden.json", make_golden(sentences, {name: answers[name] for name in files}))
+        write_json(folder / "report.json", report)
+        _write_descriptions(predictor, task, limits, files, report, sentences, folder)
+    _say_results(report, output, steps)
+    return report
+
+
+def save_text_model(predictor: TextToText, folder: Path, steps: Steps) -> None:
+    """Writes saved_model/."""
+    with steps.step("SavedModel"):
+        save_module(TextModule(predictor), SIGNATURE, folder / "saved_model")
+        checks.check_saved_model(folder / "saved_model", predictor.model.count_params())
+
+
+def make_files(
+    predictor: TextToText, task: Task, limits: Limits, folder: Path, output: Path, steps: Steps
+) -> dict[str, Artifact]:
+    """Converts to a `.tflite` file of every precision, checks what is in them, and opens them.
+
+    All of them whatever was asked for: float32 is what tells whether the graph is right.
+    """
+    paths = {precision: folder / name for precision, name in FILES.items()}
+    with steps.step("conversion to TFLite"):
+        graph = folder / ".lite"
+        save_module(LiteModule(predictor, limits), task.signature, graph)
+        convert(graph, task.signature, paths, output.with_name(f"{output.name}.conversion.log"))
+        shutil.rmtree(graph)
+    signatures = {task.signature: lite_signature(limits)}
+    for precision, path in paths.items():
+        checks.check_file(path, precision, signatures, predictor.model.count_params())
+    return {precision: Artifact(path) for precision, path in paths.items()}
+
+
+def verify(
+    predictor: TextToText, files: Mapping[str, Artifact], sentences: Sequence[Sentence], steps: Steps
+) -> dict[str, list[Any]]:
+    """Runs the verification sentences and returns each file's answers.
+
+    Raises:
+        ExportError: a score is no number, or float32 answers are not Keras's.
+    """
+    sources = [sentence.source for sentence in sentences]
+    answers = {
+        precision: [answer for answer, _ in file_answers(artifact, sources, steps, f"verification of {precision}")]
+        for precision, artifact in files.items()
+    }
+    for precision, artifact in files.items():
+        for sentence, answer in zip(sentences, answers[precision], strict=True):
+            checks.check_finite(artifact.path.name, sentence.kind, answer.score)
+    artifact = files["float32"]
+    cut = [source[: artifact.max_source_bytes] for source in sources]
+    expected = keras_answers(predictor, cut, steps, "verification by Keras")
+    unlike = differences(predictor, cut, expected, answers["float32"], artifact.max_target_bytes)
+    checks.check_same(artifact.path.name, unlike)
+    steps.say(f"float32 gives Keras's bytes on {len(cut) - len(unlike)} of {len(cut)} sentences, {len(unlike)} ties")
+    return answers
+
+
+def _write_descriptions(
+    predictor: TextToText,
+    task: Task,
+    limits: Limits,
+    files: Mapping[str, Artifact],
+    report: Mapping[str, Any],
+    sentences: Sequence[Sentence],
+    folder: Path,
+) -> None:
+    """Writes README.md, and last the manifest, which has the digests of all others."""
+    names = {precision: artifact.path.name for precision, artifact in files.items()}
+    examples = [sentence.source.decode("utf-8", "replace") for sentence in sentences if sentence.kind == "test"]
+    manifest = make_manifest(folder, predictor, task, limits, names)
+    readme = make_readme(manifest, report, task, *examples[:1])
+    (folder / "README.md").write_text(readme, encoding="utf-8")
+    write_json(folder / MANIFEST, make_manifest(folder, predictor, task, limits, names))
+
+
+def _keep(files: Mapping[str, Artifact], precisions: Sequence[str]) -> dict[str, Artifact]:
+    """Deletes the files that were not asked for, and returns the others."""
+    for precision, artifact in files.items():
+        if precision not in precisions:
+            artifact.path.unlink()
+    return {precision: artifact for precision, artifact in files.items() if precision in precisions}
+
+
+def _check_precisions(precisions: Sequence[str]) -> None:
+    if isinstance(precisions, str) or not precisions:
+        raise UserError(f"precisions is {precisions!r}, expected a list of {', '.join(PRECISIONS)}")
+    for name in precisions:
+        if name not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise UserError(f"no precision {name!r}.{close_matches(str(name), PRECISIONS)} There are: {known}.")
+
+
+def _say_results(report: Mapping[str, Any], output: Path, steps: Steps) -> None:
+    for name, found in report["results"].items():
+        speed = "" if found["ms_per_sentence"] is None else f", {found['ms_per_sentence']:.2f} ms a sentence"
+        score = f"{report['headline']} {found[report['headline']]:.2f}"
+        steps.say(f"{name}: {score}{speed}, {found['file_bytes'] / 1e6:.2f} MB")
+    steps.say(f"{output} is ready")

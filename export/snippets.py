@@ -1,0 +1,126 @@
+"""How to call an exported file, one example a language. `$name` stands for what the README fills in."""
+
+from __future__ import annotations
+
+PYTHON = '''
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+$signature = Interpreter("$file").get_signature_runner("$signature")
+
+source = "$example".encode()[:$max_source_bytes]
+text = np.zeros((1, $max_source_bytes), np.uint8)
+text[0, : len(source)] = list(source)
+answer = $signature(text=text, text_length=np.array([len(source)], np.int32))
+print(answer["text"][0, : answer["text_length"][0]].tobytes().decode(errors="replace"))
+'''
+
+KOTLIN = '''
+import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import org.tensorflow.lite.Interpreter  // from com.google.ai.edge.litert:litert
+
+class Translator(file: File) {
+    private val interpreter = Interpreter(file)
+
+    fun $signature(source: String): String {
+        val bytes = source.toByteArray(Charsets.UTF_8)
+        val text = ByteBuffer.allocateDirect($max_source_bytes)
+        text.put(bytes, 0, minOf(bytes.size, $max_source_bytes)).rewind()
+        val answer = ByteBuffer.allocateDirect($max_target_bytes)
+        val length = IntArray(1)
+        val outputs = mapOf(
+            "text" to answer, "text_length" to length, "score" to FloatArray(1), "status" to IntArray(1))
+        interpreter.runSignature(
+            mapOf("text" to text, "text_length" to intArrayOf(bytes.size)), outputs, "$signature")
+        val found = ByteArray(length[0])
+        answer.rewind()
+        answer.get(found)
+        return String(found, Charsets.UTF_8)
+    }
+}
+'''
+
+SWIFT = '''
+import Foundation
+import TensorFlowLite  // the pod TensorFlowLiteSwift
+
+func $signature(_ source: String, file: String) throws -> String {
+    let runner = try Interpreter(modelPath: file).signatureRunner(with: "$signature")
+    try runner.allocateTensors()
+    let bytes = Data(source.utf8)
+    var text = Data(bytes.prefix($max_source_bytes))
+    text.append(Data(count: $max_source_bytes - text.count))
+    let length = withUnsafeBytes(of: Int32(bytes.count)) { Data($$0) }
+    try runner.copy(text, toInputNamed: "text")
+    try runner.copy(length, toInputNamed: "text_length")
+    try runner.invoke()
+    let count = try runner.output(named: "text_length").data.withUnsafeBytes { $$0.load(as: Int32.self) }
+    return String(decoding: try runner.output(named: "text").data.prefix(Int(count)), as: UTF8.self)
+}
+'''
+
+CPP = '''
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "tensorflow/lite/interpreter_builder.h"
+#include "tensorflow/lite/kernels/register.h"
+#include "tensorflow/lite/model_builder.h"
+#include "tensorflow/lite/signature_runner.h"
+
+std::string $signature(tflite::Interpreter& interpreter, const std::string& source) {
+  tflite::SignatureRunner* runner = interpreter.GetSignatureRunner("$signature");
+  if (runner == nullptr || runner->AllocateTensors() != kTfLiteOk) return "";
+  const size_t count = std::min<size_t>(source.size(), $max_source_bytes);
+  std::copy_n(source.begin(), count, runner->input_tensor("text")->data.uint8);
+  *runner->input_tensor("text_length")->data.i32 = static_cast<int32_t>(source.size());
+  if (runner->Invoke() != kTfLiteOk) return "";
+  const auto* answer = reinterpret_cast<const char*>(runner->output_tensor("text")->data.uint8);
+  return std::string(answer, *runner->output_tensor("text_length")->data.i32);
+}
+
+int main() {
+  auto model = tflite::FlatBufferModel::BuildFromFile("$file");
+  std::unique_ptr<tflite::Interpreter> interpreter;
+  tflite::ops::builtin::BuiltinOpResolver resolver;
+  tflite::InterpreterBuilder(*model, resolver)(&interpreter);
+  puts($signature(*interpreter, "$example").c_str());
+}
+'''
+
+JAVASCRIPT = '''
+import {loadAndCompile, loadLiteRt, Tensor} from '@litertjs/core';
+
+window.Module = {printErr: (line) => { if (line.includes('ERROR:')) console.error(line); }};  // run() does not throw
+await loadLiteRt('node_modules/@litertjs/core/wasm/');
+const model = await loadAndCompile('$file', {accelerator: 'wasm'});
+
+async function $signature(source) {
+  const bytes = new TextEncoder().encode(source);
+  const text = new Uint8Array($max_source_bytes);
+  text.set(bytes.subarray(0, $max_source_bytes));
+  const inputs = {
+    text: new Tensor(text, [1, $max_source_bytes]),
+    text_length: new Tensor(new Int32Array([bytes.length]), [1]),
+  };
+  const answer = await model.run('$signature', inputs);
+  const length = (await answer.text_length.data())[0];
+  const result = new TextDecoder().decode((await answer.text.data()).slice(0, length));
+  for (const tensor of [...Object.values(inputs), ...Object.values(answer)]) tensor.delete();
+  return result;
+}
+
+console.log(await $signature('$example'));
+'''
+
+SNIPPETS = {
+    "Python": ("python", PYTHON, "`pip install numpy ai-edge-litert`:"),
+    "Kotlin": ("kotlin", KOTLIN, "Android; the file lies where the app can read it:"),
+    "Swift": ("swift", SWIFT, "iOS:"),
+    "C++": ("cpp", CPP, "With the library of LiteRT, or of TensorFlow Lite:"),
+    "JavaScript": ("javascript", JAVASCRIPT, "A web page, served over HTTP; `npm install @litertjs/core`:"),
+}

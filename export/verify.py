@@ -1,0 +1,108 @@
+"""The same sentences through Keras and through an exported file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_transformer.export.artifact import Artifact, RawAnswer
+from keras_transformer.export.limits import cut_at_character
+from keras_transformer.export.progress import Steps
+from keras_transformer.generation import TextToText
+
+BATCH = 32
+LENGTH_MULTIPLE = 8
+# Float32 sums in another order differ in the last digits; logits closer than this are one and the same.
+TIE = 1e-4
+
+
+class KerasAnswer(NamedTuple):
+    """Keras's answer to one text: its ids without the end, their bytes, and the score."""
+
+    ids: np.ndarray
+    text: bytes
+    score: float
+
+
+class Timed(NamedTuple):
+    """A file's answer to one text, and the seconds it took."""
+
+    answer: RawAnswer
+    seconds: float
+
+
+def keras_answers(predictor: TextToText, sources: Sequence[bytes], steps: Steps, text: str) -> list[KerasAnswer]:
+    """Returns Keras's answers in bytes, whole sources answered whatever their length."""
+    tokenizer = predictor.tokenizer
+    ids = tokenizer.encode_batch(sources)
+    answers = [KerasAnswer(np.zeros(0, np.int32), b"", 0.0)] * len(ids)
+    rows = sorted((row for row in range(len(ids)) if len(ids[row])), key=lambda row: len(ids[row]))
+    for batch in steps.track([rows[at : at + BATCH] for at in range(0, len(rows), BATCH)], text):
+        width = -(-len(ids[batch[-1]]) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        padded = np.full((len(batch), width), tokenizer.pad_id, np.int32)
+        for place, row in enumerate(batch):
+            padded[place, : len(ids[row])] = ids[row]
+        found = predictor.decoder.predict_on_batch(padded)
+        for row, out, length, score in zip(batch, found["ids"], found["lengths"], found["scores"], strict=True):
+            answers[row] = KerasAnswer(out[:length], tokenizer.decode_bytes(out[:length]), float(score))
+    return answers
+
+
+def file_answers(artifact: Artifact, sources: Sequence[bytes], steps: Steps, text: str) -> list[Timed]:
+    """Returns a file's answers, each with its time."""
+    artifact.run(b"warm up")
+    answers = []
+    for source in steps.track(sources, text):
+        start = time.perf_counter()
+        answer = artifact.run(source)
+        answers.append(Timed(answer, time.perf_counter() - start))
+    return answers
+
+
+def differences(
+    predictor: TextToText,
+    sources: Sequence[bytes],
+    expected: Sequence[KerasAnswer],
+    found: Sequence[RawAnswer],
+    max_target_bytes: int,
+) -> list[dict[str, Any]]:
+    """Returns where a file's answers are not Keras's, byte for byte.
+
+    Args:
+        predictor: to look for ties with.
+        sources: the texts.
+        expected, found: the answers of Keras and of the file to them.
+        max_target_bytes: Keras's answers are cut there, as the file does.
+
+    Returns: for each difference `index`, `source`, `keras`, `file` (texts) and `tie`: whether Keras itself is
+        undecided, by less than `TIE`, between its own piece and the one the file takes.
+    """
+    listed = []
+    for index, (source, keras_answer, answer) in enumerate(zip(sources, expected, found, strict=True)):
+        if cut_at_character(keras_answer.text, max_target_bytes) != answer.text:
+            texts = {"source": source, "keras": keras_answer.text, "file": answer.text}
+            shown: dict[str, Any] = {name: text.decode("utf-8", "replace") for name, text in texts.items()}
+            is_tie = _is_tie(predictor, source, keras_answer.ids, answer.text)
+            listed.append({"index": index, **shown, "tie": is_tie})
+    return listed
+
+
+def _is_tie(predictor: TextToText, source: bytes, ids: np.ndarray, other: bytes) -> bool:
+    """Returns whether Keras, on its way to `ids`, stood between two pieces of which `other` goes on with the second."""
+    tokenizer = predictor.tokenizer
+    source_ids = tokenizer.encode(source)[None]
+    target_ids = np.concatenate([[tokenizer.start_id], ids]).astype(np.int32)[None]
+    logits = np.asarray(predictor.model({"source_ids": source_ids, "target_ids": target_ids}, training=False))[0]
+    for step, row in enumerate(logits):
+        before = tokenizer.decode_bytes(ids[:step])
+        if not other.startswith(before):
+            return False
+        second, first = np.argsort(row)[-2:]
+        taken = ids[step] if step < len(ids) else tokenizer.end_id
+        rival = second if taken == first else first
+        if row[first] - row[second] < TIE and other.startswith(before + tokenizer.pieces[rival]):
+            return True
+    return False

@@ -111,7 +111,7 @@ def own_optimizer(training_model: keras.Model) -> Any:
 def averaged_weights(training_model: keras.Model) -> Iterator[None]:
     """Inside the block the model has its averaged weights, if its optimizer keeps averages; after it, its own again."""
     averages = getattr(own_optimizer(training_model), "averages", [])
-    own = [np.array(variable) for variable in training_model.trainable_variables] if averages else []
+    own = [np.asarray(variable).copy() for variable in training_model.trainable_variables] if averages else []
     for variable, average in zip(training_model.trainable_variables, averages, strict=False):
         variable.assign(average)
     try:

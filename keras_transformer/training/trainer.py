@@ -67,6 +67,8 @@ def compile_for_training(model: keras.Model, config: TrainingConfig, pad_id: int
     )
     # XLA is slower than TensorFlow's own operators on a CPU in bfloat16 and no faster in float32 (measured)
     training_model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() != "tensorflow")
+    # variables made while the first step is traced would have it traced twice: half the wait before training starts
+    training_model.optimizer.build(training_model.trainable_variables)
     return training_model
 
 
@@ -102,9 +104,9 @@ def train(
     progress = resume(training_model, run)
     if progress.step:
         console.print(f"taking up {run.path} at step {progress.step}", highlight=False)
-    if progress.step >= config.steps:
-        return progress
     keeper = RunKeeper(training_model, config, run, evaluate, progress, console, batches.padding_share)
+    if progress.step >= config.steps and not keeper.is_evaluated():  # killed between the last step and its evaluation
+        keeper.on_epoch_end(0)
     callbacks = [ProgressBar(progress.step, config.steps, console), keeper]
     data = feed(lambda: batches.from_step(progress.step))
     every = config.evaluate_every
@@ -162,6 +164,10 @@ class RunKeeper(keras.callbacks.Callback):
         self.tokens_before = progress.tokens
         self.tokens_of_epoch = 0.0
 
+    def is_evaluated(self) -> bool:
+        """Returns whether the weights as they are now have been evaluated."""
+        return bool(self.history) and self.history[-1]["step"] == self.progress.step
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.clock = time.monotonic()
         self.tokens_before = self.progress.tokens
@@ -173,8 +179,9 @@ class RunKeeper(keras.callbacks.Callback):
         progress.seconds += now - self.clock
         self.clock = now
         # the token means were reset at the start of the epoch: their weight is the number of tokens since then
-        if progress.step % LOG_EVERY == 0:
+        if progress.step % LOG_EVERY == 0 or progress.step % self.config.checkpoint_every == 0:
             progress.tokens = self.tokens_before + float(self.training_model.token_means["loss"].count)
+        if progress.step % LOG_EVERY == 0:
             self._log_point(logs or {})
         if progress.step % self.config.checkpoint_every == 0:
             self.checkpoint()

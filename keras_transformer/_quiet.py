@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-NOISE = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog")
+NOISE = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog|INFO: Created TensorFlow Lite")
 NO_DRIVER = "Could not find cuda drivers"  # where there is none, a failing cuInit is no news
 CUDA_START = re.compile(r"E\d{4} .*cuInit")
 

@@ -19,7 +19,7 @@ import keras_transformer
 from keras_transformer import _discovery
 from keras_transformer._lines import GROUP, read_groups
 from keras_transformer._quiet import without_noise
-from keras_transformer.cli import main
+from keras_transformer.cli import PRECISIONS, main
 from keras_transformer.config import describe, fields_of
 from keras_transformer.errors import UserError
 
@@ -281,6 +281,12 @@ def test_export(export_room: Shouting, calls: list[Any]) -> None:
     ]
 
 
+def test_the_command_line_knows_the_precisions() -> None:
+    from keras_transformer.export import run as export_run
+
+    assert export_run.PRECISIONS == PRECISIONS
+
+
 def test_benchmark(capfd: pytest.CaptureFixture[str], export_room: Shouting) -> None:
     assert main(["benchmark", "dist"]) == 0
     assert capfd.readouterr().out == '{\n  "folder": "dist",\n  "ms": 1.5\n}\n'
@@ -447,7 +453,7 @@ def test_lines_are_read_as_they_arrive() -> None:
 
 STAND_IN = """
 import sys, types, keras_transformer
-from keras_transformer.cli import main
+from keras_transformer.cli import PRECISIONS, main
 keras_transformer.load = lambda path: types.SimpleNamespace(predict=lambda lines: [line.upper() for line in lines])
 sys.exit(main(sys.argv[1:]))
 """
@@ -551,6 +557,7 @@ def test_noise_is_told_from_news() -> None:
         WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
         I0000 00:00:1795216548.065896    4710 port.cc:153] oneDNN custom operations are on.
         I0000 00:00:1795216548.068169    4710 cudart_stub.cc:31] Could not find cuda drivers on your machine
+        INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
     """)
     failure = "E0000 00:00:1795216564.044337    4775 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)\n"
     assert without_noise(noise + failure) == ""

@@ -152,7 +152,7 @@ def load(run: str | os.PathLike[str]) -> TextToText:
             raise ValueError(f"model.json names the class {saved['class']!r}")
         model = models.Seq2SeqTransformer(**saved["config"], dtype="float32")
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{directory.path} is damaged: {type(error).__name__}: {error}") from None
+        raise UserError(f"{directory.path} is damaged: {type(error).__name__}: {_first_line(error)}") from None
     tokenizer = BytePieceTokenizer.load(directory.tokenizer)
     if tokenizer.vocabulary_size != model.vocabulary_size:
         raise UserError(
@@ -160,8 +160,13 @@ def load(run: str | os.PathLike[str]) -> TextToText:
             f"the model {model.vocabulary_size}"
         )
     try:
-        model.load_weights(directory.weights)
-    except (OSError, ValueError, KeyError) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise UserError(f"{directory.weights} is damaged or of another model: {first_line}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras warns of weights that it does not find, and goes on
+            model.load_weights(directory.weights)
+    except (OSError, ValueError, KeyError, UserWarning) as error:
+        raise UserError(f"{directory.weights} is damaged or of another model: {_first_line(error)}") from None
     return TextToText(model, tokenizer, **limits)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

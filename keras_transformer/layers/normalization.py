@@ -20,5 +20,7 @@ def normalization(kind: str, epsilon: float, **kwargs: Any) -> keras.layers.Laye
     if kind == "layer_norm":
         return keras.layers.LayerNormalization(epsilon=epsilon, **kwargs)
     if kind == "rms_norm":
-        return keras.layers.RMSNormalization(epsilon=epsilon, **kwargs)
+        layer = keras.layers.RMSNormalization(epsilon=epsilon, **kwargs)
+        layer.supports_masking = True  # Keras 3.15 forgets to say so
+        return layer
     raise ValueError(f"normalization must be 'layer_norm' or 'rms_norm'; received {kind!r}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from keras_transformer._files import replacing
 from keras_transformer.errors import UserError
 
 KEEP = 2
+# What NumPy and zipfile raise, depending on the byte that is wrong; RuntimeError is "encrypted" or "not implemented".
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 def training_state(training_model: Any) -> list[tuple[str, Any]]:
@@ -58,10 +62,10 @@ def load_checkpoint(path: Path, training_model: Any) -> dict[str, Any]:
         UserError: the file is damaged, or is of another model; the first weight that differs is named.
     """
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
             arrays = {name: saved[name] for name in saved.files}
         state = json.loads(str(arrays.pop("state.json")))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path} is damaged ({error}); delete it to take up the checkpoint before it") from None
     variables = training_state(training_model)
     for (name, variable), (saved_name, array) in zip(variables, arrays.items(), strict=False):

@@ -1,0 +1,303 @@
+"""Training into a run directory: what is kept, when it stops, and that a resumed training is the same training."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_transformer.data import Seq2SeqBatches
+from keras_transformer.errors import UserError
+from keras_transformer.models import Seq2SeqTransformer
+from keras_transformer.training import Evaluation, RunDirectory, TrainingConfig, TrainingModel, train, trainer
+from keras_transformer.training.checkpoints import checkpoints, load_checkpoint, training_state
+from keras_transformer.training.trainer import Progress
+
+# Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
+CONFIG = TrainingConfig(
+    steps=55, batch_tokens=64, warmup_steps=10, learning_rate=0.01, evaluate_every=20, checkpoint_every=7, averaging=0.9
+)
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+HANDLERS = [signal.getsignal(number) for number in SIGNALS]
+SAMPLES = [("3 4", "4 3", "4 <b>|\n3")]
+
+
+class Trained:
+    """A training with scripted scores, and what was seen at each evaluation."""
+
+    def __init__(
+        self,
+        training_model: TrainingModel,
+        batches: Any,
+        config: TrainingConfig,
+        run: RunDirectory,
+        scores: tuple[float, ...] = (1.0, 3.0, 2.0),
+        on_evaluation: Callable[[], None] = lambda: None,
+    ):
+        self.model, self.run, self.output = training_model, run, io.StringIO()
+        self.evaluated: list[list[np.ndarray]] = []
+
+        def evaluate() -> Evaluation:
+            on_evaluation()
+            self.evaluated.append([weight.copy() for weight in training_model.model.get_weights()])
+            score = scores[min(len(self.evaluated), len(scores)) - 1]
+            return Evaluation(score, {"bleu": score, "chrf": 2 * score}, SAMPLES)
+
+        console = Console(file=self.output, width=200)
+        self.progress: Progress = train(training_model, batches, config, run, evaluate, console)
+
+    def values(self) -> dict[str, np.ndarray]:
+        return {name: np.asarray(variable).copy() for name, variable in training_state(self.model)}
+
+
+@pytest.fixture
+def fresh(make_model: Callable[..., TrainingModel], make_batches: Callable[..., Seq2SeqBatches]) -> Callable[..., Any]:
+    """Starts or resumes a training with new objects, as a new process would."""
+
+    def start(folder: Path, config: TrainingConfig = CONFIG, batches: Any = None, **options: Any) -> Trained:
+        run = RunDirectory(folder)
+        run.create()
+        return Trained(make_model(config), batches or make_batches(config.batch_tokens), config, run, **options)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def trained(
+    make_model: Callable[..., TrainingModel],
+    make_batches: Callable[..., Seq2SeqBatches],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Trained:
+    run = RunDirectory(tmp_path_factory.mktemp("runs") / "mine")
+    run.create()
+    return Trained(make_model(CONFIG), make_batches(64), CONFIG, run)
+
+
+def real_tokens(batches: Seq2SeqBatches, steps: int) -> int:
+    stream = batches.from_step(0)
+    return sum(int((next(stream)[1] != 0).sum()) for _ in range(steps))
+
+
+def test_it_learns_and_ends_where_it_should(trained: Trained, make_batches: Callable[..., Seq2SeqBatches]) -> None:
+    progress = trained.progress
+    assert (progress.step, progress.best_step, progress.best_score, progress.evaluations_since_best) == (55, 40, 3.0, 1)
+    assert progress.tokens == real_tokens(make_batches(64), 55)
+    losses = [entry["train_loss"] for entry in trained.run.read_json(trained.run.metrics)["evaluations"]]
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_the_metrics(trained: Trained) -> None:
+    metrics = json.loads(trained.run.metrics.read_text())
+    assert (metrics["best_step"], metrics["best_score"]) == (40, 3.0)
+    assert metrics["tokens_per_second"] > 0
+    assert 0 < metrics["padding_share"] < 0.9
+    assert [(entry["step"], entry["bleu"], entry["chrf"]) for entry in metrics["evaluations"]] == [
+        (20, 1, 2),
+        (40, 3, 6),
+        (55, 2, 4),
+    ]
+    assert {"train_loss", "train_nll", "train_token_accuracy", "seconds", "target_tokens"} <= set(
+        metrics["evaluations"][0]
+    )
+
+
+def test_the_best_weights_are_kept_as_they_were_evaluated(trained: Trained) -> None:
+    config = {**trained.model.model.get_config(), "name": "again"}
+    model = Seq2SeqTransformer.from_config(config)
+    model.load_weights(trained.run.weights)
+    for found, best in zip(model.get_weights(), trained.evaluated[1], strict=True):
+        np.testing.assert_array_equal(found, best)
+    assert not (trained.run.path / "next.weights.h5").exists()
+
+
+def test_evaluation_sees_the_averages_and_training_goes_on_with_its_own(trained: Trained) -> None:
+    values = trained.values()
+    last = dict(zip([w.path for w in trained.model.model.weights], trained.evaluated[-1], strict=True))
+    name = "token_embedding/embeddings"
+    (average,) = [value for key, value in values.items() if key.endswith("token_embedding_embeddings_average")]
+    np.testing.assert_array_equal(last[name], average)
+    (own,) = [value for key, value in values.items() if key.endswith(f"/{name}")]
+    assert np.abs(own - average).max() > 1e-4
+
+
+def test_samples_and_checkpoints(trained: Trained) -> None:
+    assert trained.run.samples.read_text() == "step 55\n\nsource     3 4\nreference  4 3\nmodel      4 <b>|\n3\n\n"
+    assert [path.name for path in checkpoints(trained.run.checkpoints)] == ["step-00000049.npz", "step-00000055.npz"]
+
+
+def test_what_is_shown(trained: Trained) -> None:
+    shown = trained.output.getvalue()
+    assert "step 40" in shown
+    assert "tokens/s  bleu 3  chrf 6  (best)" in shown
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
+def test_tensorboard(trained: Trained) -> None:
+    import tensorflow as tf
+    from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
+
+    events = EventAccumulator(str(trained.run.logs), size_guidance={TENSORS: 0}).Reload()
+    curves = {
+        tag: {event.step: tf.make_ndarray(event.tensor_proto) for event in events.Tensors(tag)}
+        for tag in events.Tags()["tensors"]
+    }
+    for name in (
+        "loss",
+        "nll",
+        "token_accuracy",
+        "learning_rate",
+        "gradient_norm",
+        "tokens_per_second",
+        "padding_share",
+    ):
+        points = curves[f"train/{name}"]
+        assert set(points) == {25, 50}, name
+        assert all(np.isfinite(value) and value > 0 for value in points.values()), name
+    assert curves["train/learning_rate"][50] == pytest.approx(0.01 * (10 / 51) ** 0.5, rel=1e-3)
+    assert {step: float(value) for step, value in curves["validation/bleu"].items()} == {20: 1, 40: 3, 55: 2}
+    samples = curves["validation/samples"]
+    assert set(samples) == {20, 40, 55}
+    (table,) = samples[55].ravel()
+    assert table.decode() == "| source | reference | model |\n|---|---|---|\n| 3 4 | 4 3 | 4 \\<b\\>\\| 3 |"
+
+
+def test_a_finished_training_is_left_alone(trained: Trained, fresh: Callable[..., Trained]) -> None:
+    again = fresh(trained.run.path)
+    assert again.progress == trained.progress
+    assert again.evaluated == []
+    for name, value in again.values().items():
+        np.testing.assert_array_equal(value, trained.values()[name], err_msg=name)
+
+
+class Interrupting:
+    """Batches during which somebody presses Ctrl-C, once."""
+
+    def __init__(self, batches: Seq2SeqBatches, after: int, number: signal.Signals):
+        self.batches, self.after, self.number = batches, after, number
+        self.padding_share = batches.padding_share
+
+    def from_step(self, step: int) -> Iterator[Any]:
+        for count, batch in enumerate(self.batches.from_step(step), step):
+            if count == self.after:
+                os.kill(os.getpid(), self.number)
+            yield batch
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_interrupted_and_taken_up_again_it_is_the_same_training(
+    trained: Trained,
+    fresh: Callable[..., Trained],
+    make_batches: Callable[..., Seq2SeqBatches],
+    tmp_path: Path,
+    number: signal.Signals,
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fresh(tmp_path, batches=Interrupting(make_batches(64), 24, number), scores=(1.0,))
+    (*_, last) = checkpoints(RunDirectory(tmp_path).checkpoints)
+    assert 20 <= int(last.stem.partition("-")[2]) < 40
+    resumed = fresh(tmp_path, scores=(3.0, 2.0))
+    expected = trained.values()
+    for name, value in resumed.values().items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    for weights, same in zip(resumed.evaluated, trained.evaluated[1:], strict=True):
+        for weight, other in zip(weights, same, strict=True):
+            np.testing.assert_array_equal(weight, other)
+    progress = resumed.progress
+    assert (progress.step, progress.best_step, progress.tokens) == (55, 40, trained.progress.tokens)
+    steps = [entry["step"] for entry in resumed.run.read_json(resumed.run.metrics)["evaluations"]]
+    assert steps == [20, 40, 55]
+    assert "taking up" in resumed.output.getvalue()
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing is saved on the way out."""
+
+
+def test_killed_and_taken_up_from_the_last_checkpoint(
+    trained: Trained, fresh: Callable[..., Trained], tmp_path: Path
+) -> None:
+    def kill() -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        fresh(tmp_path, on_evaluation=kill)
+    assert [path.name for path in checkpoints(RunDirectory(tmp_path).checkpoints)] == [
+        "step-00000007.npz",
+        "step-00000014.npz",
+    ]
+    resumed = fresh(tmp_path)
+    for name, value in resumed.values().items():
+        np.testing.assert_array_equal(value, trained.values()[name], err_msg=name)
+    assert resumed.progress.tokens == trained.progress.tokens
+
+
+def test_three_and_three_steps_are_six(fresh: Callable[..., Trained], tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=6, evaluate_every=3)
+    straight = fresh(tmp_path / "straight", config)
+    fresh(tmp_path / "halves", replace(config, steps=3))
+    halves = fresh(tmp_path / "halves", config)
+    assert halves.progress.step == 6
+    for name, value in halves.values().items():
+        np.testing.assert_array_equal(value, straight.values()[name], err_msg=name)
+
+
+def test_patience(fresh: Callable[..., Trained], tmp_path: Path) -> None:
+    config = replace(CONFIG, evaluate_every=2, patience=2)
+    stopped = fresh(tmp_path, config, scores=(1.0, 3.0, 2.0, 3.0, 9.0))
+    assert (stopped.progress.step, stopped.progress.best_step) == (8, 4)  # equal is not better
+    assert "stopping: no better score in 2 evaluations" in stopped.output.getvalue()
+
+
+def test_the_limit_of_time(fresh: Callable[..., Trained], tmp_path: Path) -> None:
+    stopped = fresh(tmp_path, replace(CONFIG, minutes=1e-9))
+    assert stopped.progress.step == 1
+    assert len(stopped.evaluated) == 1  # it is scored and kept all the same
+    assert stopped.run.weights.exists()
+    assert load_checkpoint(checkpoints(stopped.run.checkpoints)[-1], stopped.model)["step"] == 1
+
+
+def test_float16_has_norm_averages_and_resumes(fresh: Callable[..., Trained], tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=4, evaluate_every=2, dtype_policy="mixed_float16")
+    straight = fresh(tmp_path / "straight", config)
+    fresh(tmp_path / "halves", replace(config, steps=2))
+    halves = fresh(tmp_path / "halves", config)
+    for name, value in halves.values().items():
+        np.testing.assert_array_equal(value, straight.values()[name], err_msg=name)
+    values = straight.values()
+    (average,) = [value for key, value in values.items() if key.endswith("token_embedding_embeddings_average")]
+    paths = [weight.path for weight in straight.model.model.weights]
+    np.testing.assert_array_equal(straight.evaluated[-1][paths.index("token_embedding/embeddings")], average)
+
+
+def test_a_full_disk(fresh: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = trainer.save_checkpoint
+
+    def full(folder: Path, model: Any, step: int, state: dict[str, Any]) -> Path:
+        if step > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return save(folder, model, step, state)
+
+    monkeypatch.setattr(trainer, "save_checkpoint", full)
+    message = (
+        r"checkpoints: the checkpoint of step 4 cannot be written: No space left on device; "
+        r"the one before it is intact, take the training up with --resume"
+    )
+    with pytest.raises(UserError, match=message):
+        fresh(tmp_path, replace(CONFIG, checkpoint_every=2))
+    assert [path.name for path in checkpoints(RunDirectory(tmp_path).checkpoints)] == ["step-00000002.npz"]
+
+
+def test_signals_are_as_before(trained: Trained) -> None:
+    assert [signal.getsignal(number) for number in SIGNALS] == HANDLERS

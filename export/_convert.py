@@ -1,6 +1,6 @@
 """The process in which TFLite's converter runs: it leaks memory and writes whatever it likes to standard error.
 
-    python -m keras_transformer.export._convert SAVED_MODEL SIGNATURE PRECISION=FILE ...
+python -m keras_transformer.export._convert SAVED_MODEL SIGNATURE PRECISION=FILE ...
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Times Keras on one thread, which TensorFlow can be told only before it starts: hence a process of its own.
 
-    python -m keras_transformer.export._time_keras RUN < texts.json > seconds.json
+python -m keras_transformer.export._time_keras RUN < texts.json > seconds.json
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ class Artifact:
             fitting = cut_at_character(source, self.max_source_bytes)
             if len(fitting) < len(source):
                 warnings.warn(
-                    f"text {number} has {len(source)} bytes, more than the {self.max_source_bytes} that this file takes: "
-                    "it was cut there",
+                    f"text {number} has {len(source)} bytes, more than the {self.max_source_bytes} that this file "
+                    "takes: it was cut there",
                     UserWarning,
                     stacklevel=2,
                 )

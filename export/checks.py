@@ -91,9 +91,11 @@ def check_weights_once(model: Any, name: str) -> None:
 
 def check_quantized(model: Any, name: str) -> None:
     """Raises if a matrix product with a constant matrix, or a table of embeddings, is not in 8 bits."""
-    for graph in model.subgraphs:
+    for number, graph in enumerate(model.subgraphs):
         for operator in graph.operators:
             kind = flatbuffer.operator_name(model, operator)
+            if kind == "DEQUANTIZE" and number > 0:
+                raise ExportError(f"{name}: {graph.name.decode()} turns int8 values back into float32 at every step")
             place = {"FULLY_CONNECTED": 1, "GATHER": 0, "EMBEDDING_LOOKUP": 1}.get(kind)
             if place is None:
                 continue

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keras_transformer.export.checks import ExportError
+from keras_transformer.export.flatbuffer import read_model, write_model
+from keras_transformer.export.share_embedding import share_embedding
 from keras_transformer.export.subprocesses import run_module
 
 TAIL_LINES = 200
@@ -35,6 +37,14 @@ def convert(saved_model: Path, signature: str, outputs: Mapping[str, Path], log:
     if status or missing:
         log.write_text("\n".join(lines[-TAIL_LINES:]) + "\n", encoding="utf-8")
         raise ExportError(f"the conversion to {', '.join(missing)} failed: {_telling(lines, status)}; its log: {log}")
+    if "int8" in outputs:
+        _share_embedding(outputs["int8"])
+
+
+def _share_embedding(path: Path) -> None:
+    model = read_model(path)
+    if share_embedding(model):
+        write_model(model, path)
 
 
 def _telling(lines: list[str], status: int) -> str:

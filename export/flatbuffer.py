@@ -7,13 +7,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flatbuffers
+import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
 IDENTIFIER = b"TFL3"
+ALIGNMENT = 16
 
 
 class TensorSpec(NamedTuple):
@@ -42,8 +43,26 @@ def read_model(path: str | os.PathLike[str]) -> Any:
     return schema.ModelT.InitFromPackedBuf(data, 0)
 
 
+class AlignedBuffer(schema.BufferT):
+    """A buffer whose data begins at a multiple of 16 bytes, as TFLite wants and the schema's own `Pack` does not do."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:
+        data = None
+        if self.data is not None and len(self.data):
+            builder.StartVector(1, len(self.data), ALIGNMENT)
+            builder.head = builder.Head() - len(self.data)
+            builder.Bytes[builder.head : builder.head + len(self.data)] = np.asarray(self.data, np.uint8).tobytes()
+            data = builder.EndVector()
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        return int(schema.BufferEnd(builder))
+
+
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     """Writes a `ModelT`."""
+    for buffer in model.buffers:
+        buffer.__class__ = AlignedBuffer
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     Path(path).write_bytes(bytes(builder.Output()))

@@ -26,7 +26,7 @@ class LiteModule(tf.Module):
     Example:
         ```python
         module = LiteModule(keras_transformer.load("runs/mine"), Limits(256, 512))
-        answer = module.function(text, text_length)  # uint8 [1, 256], int32 [1]
+        answer = module.answer(text, text_length)  # uint8 [1, 256], int32 [1]
         ```
     """
 
@@ -36,12 +36,9 @@ class LiteModule(tf.Module):
         self._pieces = LitePieces(predictor.tokenizer)
         self._predictor = predictor
         self._limits = limits
-        self.function = tf.function(
-            self.answer,
-            input_signature=[
-                tf.TensorSpec([1, limits.max_source_bytes], tf.uint8, name="text"),
-                tf.TensorSpec([1], tf.int32, name="text_length"),
-            ],
+        self.input_signature = (
+            tf.TensorSpec([1, limits.max_source_bytes], tf.uint8, name="text"),
+            tf.TensorSpec([1], tf.int32, name="text_length"),
         )
 
     def answer(self, text: tf.Tensor, text_length: tf.Tensor) -> dict[str, tf.Tensor]:

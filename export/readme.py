@@ -9,7 +9,7 @@ from typing import Any
 from keras_transformer.export.snippets import SNIPPETS
 from keras_transformer.export.tasks import Task
 
-TEXT = Template('''\
+TEXT = Template("""\
 # $file_title
 
 A model that $does: UTF-8 bytes in, UTF-8 bytes out. The tokenizer is inside, and every operator is one of TensorFlow
@@ -59,7 +59,7 @@ import tensorflow_text
 model = tf.saved_model.load("saved_model").signatures["serving_default"]
 print(model(text=tf.constant(["$example"]))["text"].numpy()[0].decode(errors="replace"))
 ```
-''')
+""")
 
 FILES = {
     "model.tflite": "float32",

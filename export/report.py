@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.checks import check_finite
-from keras_transformer.export.limits import SOURCE_CUT
+from keras_transformer.export.limits import SOURCE_CUT, TARGET_CUT
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.subprocesses import run_module
 from keras_transformer.export.tasks import Task
@@ -46,7 +46,8 @@ def make_report(
 
     Returns: what `report.json` holds: how it was measured, and in `results`, for "keras" and each precision, the
         scores, `ms_per_sentence`, `file_bytes`; for files also `agreement_with_keras` (percent of equal answers) and
-        `differences`, of which `ties` and the first few `shown`.
+        `differences` (Keras's answer cut where the file's is), of which `ties` and the first few `shown`; and how many
+        sources and answers were cut for want of room, which the scores count as they are.
 
     Raises:
         ExportError: a score is no number.
@@ -73,6 +74,7 @@ def make_report(
             "file_bytes": artifact.path.stat().st_size,
             "agreement_with_keras": round(100 * (1 - len(unlike) / len(sources)), 2),
             "sources_cut": sum(bool(answer.status & SOURCE_CUT) for answer in answers),
+            "answers_cut": sum(bool(answer.status & TARGET_CUT) for answer in answers),
             "differences": len(unlike),
             "ties": sum(found["tie"] for found in unlike),
             "shown": unlike[:LISTED],

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_transformer.generation import TextToText
 from keras_transformer.text import TensorFlowPieces
+
+if TYPE_CHECKING:
+    from keras_transformer.export.lite_module import LiteModule
 
 SIGNATURE = "serving_default"
 
@@ -20,7 +26,7 @@ class TextModule(tf.Module):
 
     Example:
         ```python
-        TextModule(keras_transformer.load("runs/mine")).function(tf.constant(["A man rides a bike."]))["text"]
+        save_module(TextModule(keras_transformer.load("runs/mine")), "serving_default", "saved_model")
         ```
     """
 
@@ -29,7 +35,7 @@ class TextModule(tf.Module):
         self.weights = weights_of(predictor)
         self._pieces = TensorFlowPieces(predictor.tokenizer)
         self._predictor = predictor
-        self.function = tf.function(self.answer, input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+        self.input_signature = (tf.TensorSpec([None], tf.string, name="text"),)
 
     def answer(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the answer to each text; an empty text has an empty answer of score 0.
@@ -62,6 +68,19 @@ def weights_of(predictor: TextToText) -> list[tf.Variable]:
     return [variable.value for variable in predictor.model.variables]
 
 
-def save_module(module: tf.Module, signature: str, path: str | os.PathLike[str]) -> None:
-    """Writes the `function` of a module as a SavedModel with one signature. Each variable is stored once."""
-    tf.saved_model.save(module, str(path), signatures={signature: module.function.get_concrete_function()})
+def save_module(module: TextModule | LiteModule, signature: str, path: str | os.PathLike[str]) -> None:
+    """Writes the method `answer` of a module as a SavedModel with one signature. Each variable is stored once."""
+    # A function that is an attribute of the module would be stored a second time, beside the signature's.
+    function = tf.function(module.answer, input_signature=module.input_signature)
+    tf.saved_model.save(module, str(path), signatures={signature: function.get_concrete_function()})
+    _strip_shapes(Path(path) / "saved_model.pb")
+
+
+def _strip_shapes(path: Path) -> None:
+    """Takes out of a graph the shapes that TensorFlow noted at every operator, and works out again when it loads it."""
+    content = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for graph in content.meta_graphs:
+        for function in graph.graph_def.library.function:
+            for node in function.node_def:
+                node.attr.pop("_output_shapes", None)
+    path.write_bytes(content.SerializeToString(deterministic=True))

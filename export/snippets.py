@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PYTHON = '''
+PYTHON = """
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
@@ -13,9 +13,9 @@ text = np.zeros((1, $max_source_bytes), np.uint8)
 text[0, : len(source)] = list(source)
 answer = $signature(text=text, text_length=np.array([len(source)], np.int32))
 print(answer["text"][0, : answer["text_length"][0]].tobytes().decode(errors="replace"))
-'''
+"""
 
-KOTLIN = '''
+KOTLIN = """
 import java.io.File
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
@@ -40,9 +40,9 @@ class Translator(file: File) {
         return String(found, Charsets.UTF_8)
     }
 }
-'''
+"""
 
-SWIFT = '''
+SWIFT = """
 import Foundation
 import TensorFlowLite  // the pod TensorFlowLiteSwift
 
@@ -59,11 +59,12 @@ func $signature(_ source: String, file: String) throws -> String {
     let count = try runner.output(named: "text_length").data.withUnsafeBytes { $$0.load(as: Int32.self) }
     return String(decoding: try runner.output(named: "text").data.prefix(Int(count)), as: UTF8.self)
 }
-'''
+"""
 
-CPP = '''
+CPP = """
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -90,9 +91,9 @@ int main() {
   tflite::InterpreterBuilder(*model, resolver)(&interpreter);
   puts($signature(*interpreter, "$example").c_str());
 }
-'''
+"""
 
-JAVASCRIPT = '''
+JAVASCRIPT = """
 import {loadAndCompile, loadLiteRt, Tensor} from '@litertjs/core';
 
 window.Module = {printErr: (line) => { if (line.includes('ERROR:')) console.error(line); }};  // run() does not throw
@@ -108,14 +109,14 @@ async function $signature(source) {
     text_length: new Tensor(new Int32Array([bytes.length]), [1]),
   };
   const answer = await model.run('$signature', inputs);
-  const length = (await answer.text_length.data())[0];
-  const result = new TextDecoder().decode((await answer.text.data()).slice(0, length));
+  const length = answer.text_length.toTypedArray()[0];
+  const result = new TextDecoder().decode(answer.text.toTypedArray().slice(0, length));
   for (const tensor of [...Object.values(inputs), ...Object.values(answer)]) tensor.delete();
   return result;
 }
 
 console.log(await $signature('$example'));
-'''
+"""
 
 SNIPPETS = {
     "Python": ("python", PYTHON, "`pip install numpy ai-edge-litert`:"),

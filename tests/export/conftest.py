@@ -1,0 +1,76 @@
+"""A run directory with a tiny model of random weights, and what export makes of it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+import yaml
+
+import keras_transformer
+from keras_transformer.export import export_run
+from keras_transformer.generation import TextToText
+from keras_transformer.models import Seq2SeqTransformer
+from keras_transformer.text import BytePieceTokenizer
+from keras_transformer.training import RunDirectory
+
+MAX_SOURCE_BYTES, MAX_TARGET_BYTES = 48, 24
+PIECES = [b" a", b" the", b"man", b" man", b"rides", b"\xc3\xa4", b" bike", b"ing", b"er", b"\xe3\x81", "のひ".encode()]
+WORDS = ["a", "the", "man", "rides", "bike", "Käse", "und", "12", "über", "red", "Haus"]
+
+
+def sentences(count: int) -> list[str]:
+    return [" ".join(WORDS[(i * step) % len(WORDS)] for step in range(1, 2 + i % 5)) + "." for i in range(count)]
+
+
+def write_run(path: Path, **model_arguments: Any) -> Path:
+    """Writes a run directory as a training leaves it, as far as export reads it."""
+    run = RunDirectory(path)
+    run.create()
+    tokenizer = BytePieceTokenizer(PIECES)
+    keras.utils.set_random_seed(3)
+    blocks = {"num_encoder_layers": 1, "num_decoder_layers": 1, "num_heads": 2, **model_arguments}
+    model = Seq2SeqTransformer(tokenizer.vocabulary_size, hidden_dim=16, intermediate_dim=32, **blocks, name="tiny")
+    for variable in model.trainable_variables:  # random enough that answers depend on the source
+        noise = keras.random.normal(variable.shape, stddev=0.4, seed=len(variable.path))
+        variable.assign_add(noise)
+    embeddings = model.token_embedding.embeddings
+    favoured = embeddings.numpy()
+    favoured[tokenizer.end_id] *= 4  # some answers end, some do not, some are long
+    favoured[-len(PIECES) :] *= 1.5
+    embeddings.assign(favoured)
+    config = {"task": "translation", "tokenized": False, "max_source_length": 32, "max_target_length": 20}
+    run.config.write_text(yaml.safe_dump(config), encoding="utf-8")
+    run.write_model(model)
+    tokenizer.save(run.tokenizer)
+    with warnings.catch_warnings():  # Keras, of TensorFlow's variables under NumPy 2
+        warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
+        model.save_weights(run.weights)
+    run.write_examples("test", [(text, text.upper()) for text in sentences(24)])
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def predictor(run_path: Path) -> TextToText:
+    return keras_transformer.load(run_path)
+
+
+@pytest.fixture(scope="session")
+def artifact_path(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact folder, made once; not to be changed."""
+    path = tmp_path_factory.mktemp("dist") / "tiny"
+    export_run(run_path, path, max_source_bytes=MAX_SOURCE_BYTES, max_target_bytes=MAX_TARGET_BYTES)
+    return path
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -200,10 +200,8 @@ class MultiHeadAttention(keras.layers.Layer):
             logits = ops.reshape(logits, (batch, self.num_heads, length, key_length))
         if bias is not None:
             logits = logits + bias
-        if logits.shape[-1] == 1:  # a sentence of one token, of which Keras's softmax would warn
-            scores = ops.ones_like(logits)
-        else:
-            scores = ops.softmax(logits, axis=-1)
+        # Keras's softmax warns of an axis of 1, which is a sentence of one token
+        scores = ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)
         scores = ops.cast(scores, self.compute_dtype)  # [b, h, q, k]
 
         weights = self.dropout_layer(scores, training=training)

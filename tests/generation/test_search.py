@@ -11,7 +11,6 @@ from keras import ops
 
 from keras_transformer.generation import GreedyDecoder, greedy_search
 from keras_transformer.models import Seq2SeqTransformer
-from tests.layers.reference import randomize
 
 PAD, START, END = 0, 1, 2
 SPECIAL = {"start_id": START, "end_id": END, "pad_id": PAD}
@@ -76,12 +75,16 @@ def model() -> Seq2SeqTransformer:
     made = Seq2SeqTransformer(
         11, num_encoder_layers=1, num_decoder_layers=2, hidden_dim=8, intermediate_dim=12, num_heads=2
     )
-    randomize(made, seed=3, scale=0.6)
+    random = np.random.default_rng(23)  # a seed whose answers differ in ids and lengths
+    for weight in made.trainable_weights:
+        scale = {"kernel": 1.0, "embeddings": 0.3}.get(weight.name)
+        if scale is not None:
+            weight.assign(random.normal(size=weight.shape) * scale)
     return made
 
 
-SOURCES = np.random.default_rng(1).integers(3, 11, size=(12, 6)).astype("int32")
-SOURCES[:, 4:] *= np.random.default_rng(2).integers(0, 2, size=(12, 1))  # some are shorter: padding at their end
+SOURCES = np.random.default_rng(1).integers(3, 11, size=(6, 6)).astype("int32")
+SOURCES[:, 4:] *= np.random.default_rng(2).integers(0, 2, size=(6, 1))  # some are shorter: padding at their end
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +109,7 @@ def decoded(model: Seq2SeqTransformer) -> dict[str, np.ndarray]:
 def test_equals_a_plain_loop_over_one_shot_logits(
     decoded: dict[str, np.ndarray], one_shot: list[tuple[list[int], float]]
 ) -> None:
-    assert len({len(ids) for ids, _ in one_shot}) > 1, "sentences of one length prove little"
+    assert len({len(ids) for ids, _ in one_shot}) > 2, "sentences of one length prove little"
     assert any(ids[-1] == END for ids, _ in one_shot)
     for row, (ids, score) in enumerate(one_shot):
         assert decoded["ids"][row].tolist() == ids + [PAD] * (8 - len(ids))
@@ -116,7 +119,7 @@ def test_equals_a_plain_loop_over_one_shot_logits(
 
 def test_a_batch_equals_its_sentences(model: Seq2SeqTransformer, decoded: dict[str, np.ndarray]) -> None:
     decoder = GreedyDecoder(model, max_length=8, **SPECIAL)
-    for row in range(0, 12, 5):
+    for row in range(0, 6, 2):
         source = SOURCES[row][SOURCES[row] != PAD]
         alone = decoder.search(ops.convert_to_tensor(source[None]))
         np.testing.assert_array_equal(np.asarray(alone.ids)[0], decoded["ids"][row])

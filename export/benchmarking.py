@@ -31,6 +31,8 @@ def benchmark(folder: str | os.PathLike[str], steps: Steps | None = None) -> dic
         benchmark("dist/mine")["precisions"]["int8"]["median_ms"]
         ```
     """
+    import ai_edge_litert.interpreter  # noqa: F401 (not to be part of the time that a file takes to load)
+
     folder, steps = Path(folder), steps or Steps()
     precisions = read_manifest(folder)["precisions"]
     inputs = _read_inputs(folder / "golden.json")

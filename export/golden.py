@@ -10,8 +10,8 @@ from keras_transformer.export.artifact import RawAnswer
 from keras_transformer.export.sentences import Sentence
 
 NOTE = (
-    "Give each input's first max_source_bytes bytes and, as text_length, all its bytes. float32 files give the very "
-    "bytes on every runtime tried; int8 files may differ in rounding from one runtime to another."
+    "Give each input's first max_source_bytes bytes and, as text_length, all its bytes. A float32 file is "
+    "to give these very bytes; an int8 file may round otherwise on another runtime and take another piece."
 )
 
 

@@ -25,7 +25,8 @@ On $sentences sentences of the test split. $timing; $processor.
 
 $results
 
-Agreement: sentences on which a file's answer is Keras's, byte for byte.
+Agreement: sentences on which a file's answer is Keras's, byte for byte, where Keras's is cut at
+$max_target_bytes bytes too; the scores of Keras are those of its whole answers.
 
 ## The signature `$signature`
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_transformer.generation import TextToText
 from keras_transformer.text import TensorFlowPieces
@@ -73,14 +71,3 @@ def save_module(module: TextModule | LiteModule, signature: str, path: str | os.
     # A function that is an attribute of the module would be stored a second time, beside the signature's.
     function = tf.function(module.answer, input_signature=module.input_signature)
     tf.saved_model.save(module, str(path), signatures={signature: function.get_concrete_function()})
-    _strip_shapes(Path(path) / "saved_model.pb")
-
-
-def _strip_shapes(path: Path) -> None:
-    """Takes out of a graph the shapes that TensorFlow noted at every operator, and works out again when it loads it."""
-    content = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    for graph in content.meta_graphs:
-        for function in graph.graph_def.library.function:
-            for node in function.node_def:
-                node.attr.pop("_output_shapes", None)
-    path.write_bytes(content.SerializeToString(deterministic=True))

@@ -18,7 +18,6 @@ print(answer["text"][0, : answer["text_length"][0]].tobytes().decode(errors="rep
 KOTLIN = """
 import java.io.File
 import java.nio.ByteBuffer
-import java.nio.ByteOrder
 import org.tensorflow.lite.Interpreter  // from com.google.ai.edge.litert:litert
 
 class Translator(file: File) {

@@ -8,7 +8,7 @@ import sys
 import textwrap
 import types
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,15 @@ def run(tmp_path: Path, recipes: Path) -> str:
     return "runs/mine"
 
 
+def use_model(monkeypatch: pytest.MonkeyPatch, load: Callable[[str], Any]) -> None:
+    """Puts `load` in the place of `keras_transformer.load`, which is not looked up: that would import Keras."""
+    monkeypatch.setitem(vars(keras_transformer), "load", load)
+
+
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Shouting:
     model = Shouting()
-    monkeypatch.setattr(keras_transformer, "load", lambda path: model, raising=False)
+    use_model(monkeypatch, lambda path: model)
     return model
 
 
@@ -406,7 +411,7 @@ def too_long(lines: list[str], cut: bool = False) -> list[str]:
 def test_a_model_s_warning_names_the_line_of_the_input(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path, run: str
 ) -> None:
-    monkeypatch.setattr(keras_transformer, "load", lambda path: types.SimpleNamespace(predict=too_long), raising=False)
+    use_model(monkeypatch, lambda path: types.SimpleNamespace(predict=too_long))
     lines = ["", *["ab"] * 100, "", "long", "ab", "", "longer", "long"]
     out, warned = predict_from("\n".join(lines).encode(), run, monkeypatch, capfdbinary, tmp_path)
     assert out.decode().split("\n") == [*lines, ""]
@@ -420,7 +425,7 @@ def test_a_model_s_warning_names_the_line_of_the_input(
 def test_a_warning_names_the_text_of_the_command_line(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: str
 ) -> None:
-    monkeypatch.setattr(keras_transformer, "load", lambda path: types.SimpleNamespace(predict=too_long), raising=False)
+    use_model(monkeypatch, lambda path: types.SimpleNamespace(predict=too_long))
     assert main(["predict", run, "a", "", "long", "\udcff"]) == 0
     out, err = capfd.readouterr()
     assert out == "a\n\nlong\n\ufffd\n"
@@ -434,7 +439,7 @@ def test_an_answer_with_line_ends_stays_one_line(
     capfd: pytest.CaptureFixture[str], run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in = types.SimpleNamespace(predict=lambda lines: [f"{line}\n{line}" for line in lines])
-    monkeypatch.setattr(keras_transformer, "load", lambda path: stand_in, raising=False)
+    use_model(monkeypatch, lambda path: stand_in)
     assert main(["predict", run, "a", "b"]) == 0
     assert capfd.readouterr().out == "a a\nb b\n"
 
@@ -544,7 +549,7 @@ def test_warnings_are_one_line_each_and_never_dropped(
             warnings.warn_explicit("too long", UserWarning, "model.py", 3, module="keras_transformer.training.run")
         return Shouting()
 
-    monkeypatch.setattr(keras_transformer, "load", load, raising=False)
+    use_model(monkeypatch, load)
     assert main(["predict", run, "a"]) == 0
     assert capfd.readouterr() == ("A\n", "keras-transformer: warning: too long\n" * 2)
 

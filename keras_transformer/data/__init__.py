@@ -28,7 +28,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "TokenStore": "store",
         "check_data": "readers",
         "default_split_sizes": "splits",
-        "feed": "feed",
         "named_pairs": "named",
         "named_sets": "named",
         "read_pairs": "readers",

@@ -135,25 +135,28 @@ class MultiHeadAttention(keras.layers.Layer):
                 raise ValueError(
                     f"{self.name} was built for self-attention (its first call had no `value`); received another value"
                 )
-            queries, key_values = self._project_query_key_value(query)
-            keras_mask = mask if query_mask is None else query_mask  # Keras says `mask` where a tensor stands alone
+            queries, pairs = self._project_query_key_value(query)
+            keras_mask = query_mask
         else:
             if value is None and cache is None:
                 raise ValueError(f"{self.name} was built for cross-attention; received neither `value` nor `cache`")
             queries = self._split_heads(self.query(query), self.num_heads)
-            key_values = cache if cache is not None else self.project_key_value(value)
+            pairs = None if cache is not None else self._project_pairs(value)
             keras_mask = value_mask
 
         offset = 0
-        if self.is_self_attention and cache is not None:
-            offset = cache_update_index
-            key_values = cache = ops.slice_update(
-                cache, (0, 0, 0, cache_update_index, 0), ops.cast(key_values, cache.dtype)
-            )
-            keras_mask = None  # covers the new positions only, not the cache
-        causal = causal_mask(ops.shape(query)[1], ops.shape(key_values)[3], offset) if use_causal_mask else None
+        if cache is not None:
+            if self.is_self_attention:
+                offset = cache_update_index
+                update = ops.cast(self._stacked(pairs), cache.dtype)
+                cache = ops.slice_update(cache, (0, 0, 0, cache_update_index, 0), update)
+                keras_mask = None  # covers the new positions only, not the cache
+            keys, values = (ops.squeeze(part, axis=1) for part in ops.split(cache, 2, axis=1))
+        else:
+            keys, values = ops.split(pairs, 2, axis=1)
+        causal = causal_mask(ops.shape(query)[1], ops.shape(keys)[2], offset) if use_causal_mask else None
         bias = attention_bias(padding_mask, keras_mask, attention_mask, causal)
-        context, scores = self._attend(queries, key_values, bias, training)
+        context, scores = self._attend(queries, keys, values, bias, training)
         output = self.output_projection(context)
 
         results = [output]
@@ -165,36 +168,42 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def project_key_value(self, value: Any) -> Any:
         """Returns keys and values `[b, 2, g, k, d]` of `value [b, k, w]`: the cache of cross-attention."""
-        key_values = self._split_heads(self.key_value(value), 2 * self.num_key_value_heads)
-        return self._split_pairs(key_values)
+        return self._stacked(self._project_pairs(value))
 
     def empty_cache(self, batch_size: Any, max_length: int) -> Any:
         """Returns a cache of zeros `[batch_size, 2, g, max_length, d]` in the compute dtype."""
         return ops.zeros((batch_size, 2, self.num_key_value_heads, max_length, self.key_dim), dtype=self.compute_dtype)
 
     def _project_query_key_value(self, query: Any) -> tuple[Any, Any]:
+        """Queries `[b, h, q, d]`, and keys and values below each other `[b, 2g, q, d]`."""
         heads = self._split_heads(self.query_key_value(query), self.num_heads + 2 * self.num_key_value_heads)
-        return heads[:, : self.num_heads], self._split_pairs(heads[:, self.num_heads :])
+        # split, not slices: the gradient of a split joins its parts, that of a slice pads each with zeros and adds
+        queries, pairs = ops.split(heads, [self.num_heads], axis=1)
+        return queries, pairs
+
+    def _project_pairs(self, value: Any) -> Any:
+        """Keys and values below each other `[b, 2g, k, d]`."""
+        return self._split_heads(self.key_value(value), 2 * self.num_key_value_heads)
 
     def _split_heads(self, x: Any, heads: int) -> Any:
         batch, length = ops.shape(x)[:2]
         x = ops.reshape(x, (batch, length, heads, self.key_dim))
         return ops.transpose(x, (0, 2, 1, 3))  # [b, heads, n, d]
 
-    def _split_pairs(self, key_values: Any) -> Any:
-        batch, _, length, _ = ops.shape(key_values)
-        return ops.reshape(key_values, (batch, 2, self.num_key_value_heads, length, self.key_dim))
+    def _stacked(self, pairs: Any) -> Any:
+        batch, _, length, _ = ops.shape(pairs)
+        return ops.reshape(pairs, (batch, 2, self.num_key_value_heads, length, self.key_dim))
 
-    def _attend(self, query: Any, key_values: Any, bias: Any, training: bool | None) -> tuple[Any, Any]:
-        """Attention of `query [b, h, q, d]` over `key_values [b, 2, g, k, d]`: `[b, q, h*d]` and `[b, h, q, k]`."""
+    def _attend(self, query: Any, key: Any, value: Any, bias: Any, training: bool | None) -> tuple[Any, Any]:
+        """Attention of `query [b, h, q, d]` over `key` and `value [b, g, k, d]`: `[b, q, h*d]` and `[b, h, q, k]`."""
         batch, _, length, _ = ops.shape(query)
         groups, shared = self.num_key_value_heads, self.num_heads // self.num_key_value_heads
-        key_length = ops.shape(key_values)[3]
+        key_length = ops.shape(key)[2]
         query = query * ops.cast(1 / math.sqrt(self.key_dim), query.dtype)
         if shared > 1:  # query heads of one group stand below each other: [b, g, h/g * q, d]
             query = ops.reshape(query, (batch, groups, shared * length, self.key_dim))
 
-        logits = ops.matmul(query, ops.transpose(key_values[:, 0], (0, 1, 3, 2)))  # [b, g, h/g * q, k]
+        logits = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [b, g, h/g * q, k]
         logits = ops.cast(logits, "float32")
         if shared > 1:
             logits = ops.reshape(logits, (batch, self.num_heads, length, key_length))
@@ -207,7 +216,7 @@ class MultiHeadAttention(keras.layers.Layer):
         weights = self.dropout_layer(scores, training=training)
         if shared > 1:
             weights = ops.reshape(weights, (batch, groups, shared * length, key_length))
-        context = ops.matmul(weights, key_values[:, 1])  # [b, g, h/g * q, d]
+        context = ops.matmul(weights, value)  # [b, g, h/g * q, d]
         if shared > 1:
             context = ops.reshape(context, (batch, self.num_heads, length, self.key_dim))
         context = ops.transpose(context, (0, 2, 1, 3))

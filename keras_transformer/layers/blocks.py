@@ -283,8 +283,10 @@ class TransformerDecoderBlock(TransformerBlock):
             raise ValueError(f"{self.name} needs `encoder_sequence` or `cross_attention_cache`; received neither")
         attention = self._cross_attention()
         x = self.cross_attention_norm(inputs) if self.normalize_first else inputs
-        key_values = cache if cache is not None else attention.project_key_value(sequence)
-        x, _ = attention(x, padding_mask=padding_mask, value_mask=mask, cache=key_values, training=training)
+        if cache is None:
+            x = attention(x, sequence, padding_mask=padding_mask, value_mask=mask, training=training)
+        else:
+            x, _ = attention(x, padding_mask=padding_mask, value_mask=mask, cache=cache, training=training)
         x = inputs + self.cross_attention_dropout(x, training=training)
         return x if self.normalize_first else self.cross_attention_norm(x)
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_transformer.data import Seq2SeqBatches, TokenStore, feed
+from keras_transformer.data import Seq2SeqBatches, TokenStore
 from keras_transformer.data.batching import LENGTH_MULTIPLE
+from keras_transformer.data.feed import feed
 from keras_transformer.data.store import Ragged
 from keras_transformer.errors import UserError
 

@@ -136,7 +136,7 @@ class MultiHeadAttention(keras.layers.Layer):
                     f"{self.name} was built for self-attention (its first call had no `value`); received another value"
                 )
             queries, pairs = self._project_query_key_value(query)
-            keras_mask = query_mask
+            keras_mask = mask if query_mask is None else query_mask  # Keras says `mask` where a tensor stands alone
         else:
             if value is None and cache is None:
                 raise ValueError(f"{self.name} was built for cross-attention; received neither `value` nor `cache`")

@@ -105,7 +105,8 @@ def train(
     if progress.step:
         console.print(f"taking up {run.path} at step {progress.step}", highlight=False)
     keeper = RunKeeper(training_model, config, run, evaluate, progress, console, batches.padding_share)
-    if progress.step >= config.steps and not keeper.is_evaluated():  # killed between the last step and its evaluation
+    is_due = progress.step >= config.steps or (progress.step > 0 and progress.step % config.evaluate_every == 0)
+    if is_due and not keeper.is_evaluated():  # killed between a step's checkpoint and its evaluation
         keeper.on_epoch_end(0)
     callbacks = [ProgressBar(progress.step, config.steps, console), keeper]
     data = feed(lambda: batches.from_step(progress.step))

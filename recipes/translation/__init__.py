@@ -210,7 +210,7 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
     generated = translator.generate([source for source, _ in pairs])
     outputs = [found.text for found in generated]
     scores = translation_scores(outputs, [target for _, target in pairs], config.tokenized)
-    name = "test" if data is None else Path(data.partition(",")[0]).name.partition(".")[0]
+    name = "test" if data is None else Path(data.partition(",")[0]).name  # "test.tsv" is not the run's own test split
     corpus = directory.write_evaluation(name, scores, pairs, generated)
     return {**scores, "corpus": str(corpus)}
 

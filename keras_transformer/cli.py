@@ -27,7 +27,7 @@ from keras_transformer._discovery import (
     recipe_names,
     task_of,
 )
-from keras_transformer._quiet import quiet_tensorflow
+from keras_transformer._quiet import filtered_stderr, quiet_tensorflow
 from keras_transformer.errors import UserError, close_matches
 
 PROGRAM = "keras-transformer"
@@ -126,7 +126,9 @@ def predict(arguments: argparse.Namespace) -> int:
     from keras_transformer._lines import Answers, read_groups
 
     if is_artifact(arguments.path):  # needs neither Keras nor TensorFlow
-        model = importlib.import_module("keras_transformer.export").open_artifact(arguments.path)
+        with filtered_stderr():  # LiteRT greets on standard error at its first run
+            model = importlib.import_module("keras_transformer.export").open_artifact(arguments.path)
+            model.run(b"")
     else:
         model = importlib.import_module("keras_transformer").load(arguments.path)
     options = {"cut": True} if arguments.cut else {}

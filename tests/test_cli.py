@@ -46,6 +46,9 @@ class Shouting:
         self.asked: list[list[str]] = []
         self.options: dict[str, object] = {}
 
+    def run(self, text: bytes) -> None:
+        """An artifact is run once before its answers are wanted."""
+
     def predict(self, lines: Iterable[str], **options: object) -> Iterator[str]:
         self.asked.append(list(lines))
         self.options = options

@@ -151,7 +151,7 @@ def test_evaluate_another_file(trained: Path, tmp_path: Path, capsys: pytest.Cap
     assert main(["evaluate", str(run), "--data", str(data), "--limit", "5", "--batch_tokens", "64"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["sentences"] == 5
-    assert scores["corpus"] == str(run / "evaluations" / "held-out.jsonl")
+    assert scores["corpus"] == str(run / "evaluations" / "held-out.tsv.jsonl")
     assert len(Path(scores["corpus"]).read_text().splitlines()) == 5
     assert json.loads((run / "evaluations" / "test.json").read_text())["sentences"] == 3
 

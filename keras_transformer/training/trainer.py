@@ -163,7 +163,7 @@ class RunKeeper(keras.callbacks.Callback):
         self.clock = time.monotonic()
         self.point = (progress.step, progress.seconds, progress.tokens)
         self.tokens_before = progress.tokens
-        self.tokens_of_epoch = 0.0
+        self.sums: dict[str, tuple[float, float]] = {}  # of each metric at the last point of its curve
 
     def is_evaluated(self) -> bool:
         """Returns whether the weights as they are now have been evaluated."""
@@ -172,6 +172,7 @@ class RunKeeper(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.clock = time.monotonic()
         self.tokens_before = self.progress.tokens
+        self.sums = {}  # Keras sets the metrics back
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         progress = self.progress
@@ -183,7 +184,7 @@ class RunKeeper(keras.callbacks.Callback):
         if progress.step % LOG_EVERY == 0 or progress.step % self.config.checkpoint_every == 0:
             progress.tokens = self.tokens_before + float(self.training_model.token_means["loss"].count)
         if progress.step % LOG_EVERY == 0:
-            self._log_point(logs or {})
+            self._log_point()
         if progress.step % self.config.checkpoint_every == 0:
             self.checkpoint()
         minutes = self.config.minutes
@@ -208,17 +209,20 @@ class RunKeeper(keras.callbacks.Callback):
                 f"{error.strerror or error}; the one before it is intact, take the training up with --resume"
             ) from None
 
-    def _log_point(self, logs: dict[str, float]) -> None:
-        """Writes the curves of training; tokens per second counts real target tokens."""
+    def _log_point(self) -> None:
+        """Writes the curves of training: each point a mean over the target tokens since the last point."""
         progress, (step, seconds, tokens) = self.progress, self.point
         self.point = (progress.step, progress.seconds, progress.tokens)
         optimizer = own_optimizer(self.training_model)
-        values = {f"train/{name}": value for name, value in logs.items()}
+        values = {}
+        for name, metric in self.training_model.token_means.items():
+            total, count = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = (float(metric.total), float(metric.count))
+            values[f"train/{name}"] = (float(metric.total) - total) / max(float(metric.count) - count, 1.0)
         values["train/learning_rate"] = float(optimizer.learning_rate)
         values["train/gradient_norm"] = float(optimizer.gradient_norm)
         if progress.seconds > seconds and progress.tokens > tokens and progress.step > step:
             values["train/tokens_per_second"] = (progress.tokens - tokens) / (progress.seconds - seconds)
-        values["train/padding_share"] = self.padding_share
         self.log.scalars(values, progress.step)
 
     def _evaluate(self, logs: dict[str, float]) -> None:

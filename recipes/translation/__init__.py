@@ -162,7 +162,9 @@ def load_batches(config: Config, run: training.RunDirectory, tokenizer: BytePiec
     """Returns the training batches."""
     ids = {"start_id": tokenizer.start_id, "end_id": tokenizer.end_id, "pad_id": tokenizer.pad_id}
     store = data.TokenStore(run.train_store)
-    return data.Seq2SeqBatches(store, config.training.batch_tokens, config.training.seed, **ids)
+    batches = data.Seq2SeqBatches(store, config.training.batch_tokens, config.training.seed, **ids)
+    say(f"{batches.batches_per_epoch:,} batches an epoch, {batches.padding_share:.1%} of their targets padding")
+    return batches
 
 
 def build_model(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> Any:

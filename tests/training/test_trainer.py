@@ -153,15 +153,7 @@ def test_tensorboard(trained: Trained) -> None:
         tag: {event.step: tf.make_ndarray(event.tensor_proto) for event in events.Tensors(tag)}
         for tag in events.Tags()["tensors"]
     }
-    for name in (
-        "loss",
-        "nll",
-        "token_accuracy",
-        "learning_rate",
-        "gradient_norm",
-        "tokens_per_second",
-        "padding_share",
-    ):
+    for name in ("loss", "nll", "token_accuracy", "learning_rate", "gradient_norm", "tokens_per_second"):
         points = curves[f"train/{name}"]
         assert set(points) == {25, 50}, name
         assert all(np.isfinite(value) and value > 0 for value in points.values()), name

@@ -13,9 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_transformer.errors import UserError, close_matches
-from keras_transformer.export.limits import SOURCE_CUT, cut_at_character
+from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT, TARGET_UNFINISHED, cut_at_character
 
 MANIFEST = "manifest.json"
+WARNINGS = {
+    SOURCE_LONG: "has more pieces than the model was trained on: the answer may be poor",
+    TARGET_UNFINISHED: "has an answer that reached its limit of pieces without an end",
+    TARGET_CUT: "has an answer that was cut for want of room",
+}
 
 
 class Answer(NamedTuple):
@@ -24,8 +29,9 @@ class Answer(NamedTuple):
     Attributes:
         text: the answer.
         score: sum of the natural logarithms of its pieces' probabilities, the end included.
-        status: 0, or the sum of 1 (the source was cut), 2 (the answer reached its limit of pieces without an end) and
-            4 (the answer was cut at `max_target_bytes`).
+        status: 0, or the sum of 1 (the source was cut), 2 (the answer reached its limit of pieces without an end),
+            4 (the answer was cut at `max_target_bytes`) and 8 (the source has more pieces than the model was trained
+            on).
     """
 
     text: str
@@ -78,8 +84,8 @@ class Artifact:
     def generate(self, texts: Sequence[str], cut: bool = False) -> list[Answer]:
         """Returns an answer with score and status to each text, in order. An empty text has an empty answer.
 
-        A text of more than `max_source_bytes` is cut there, before the character that does not fit, with a
-        `UserWarning`: the file has no room for more.
+        A text of more than `max_source_bytes` is cut there, before the character that does not fit: the file has no
+        room for more. That, and whatever else `status` says, is a `UserWarning`.
 
         Args:
             texts: strings.
@@ -99,6 +105,9 @@ class Artifact:
                     stacklevel=2,
                 )
             raw = self.run(fitting)
+            for flag, meaning in WARNINGS.items():
+                if raw.status & flag:
+                    warnings.warn(f"text {number} {meaning}", UserWarning, stacklevel=2)
             status = raw.status | (SOURCE_CUT if len(fitting) < len(source) else 0)
             answers.append(Answer(raw.text.decode("utf-8", "replace"), raw.score, status))
         return answers
@@ -113,12 +122,13 @@ class Artifact:
         return RawAnswer(answer, float(found["score"][0]), int(found["status"][0]))
 
 
-def open_artifact(path: str | os.PathLike[str], precision: str = "float32", num_threads: int = 1) -> Artifact:
+def open_artifact(path: str | os.PathLike[str], precision: str | None = None, num_threads: int = 1) -> Artifact:
     """Opens an exported model. Needs neither TensorFlow nor Keras.
 
     Args:
         path: the folder that export made, or one of its `.tflite` files.
-        precision: which file of a folder: "float32" or "int8". For the path of a file it is not used.
+        precision: which file of a folder: "float32" or "int8"; none means float32, or what there is instead. With
+            the path of a file it may not be given.
         num_threads: threads of the interpreter.
 
     Raises:
@@ -132,8 +142,10 @@ def open_artifact(path: str | os.PathLike[str], precision: str = "float32", num_
     path = Path(path)
     if path.is_dir():
         manifest = read_manifest(path)
-        path = path / file_of(manifest, path, precision)
+        path = path / file_of(manifest, path, precision or next(iter(manifest["precisions"]), "float32"))
         _check_digest(path, manifest)
+    elif precision is not None:
+        raise UserError(f"{path} is one file: a precision ({precision}) can be chosen of a folder only")
     elif path.is_file() and path.with_name(MANIFEST).is_file():
         manifest = read_manifest(path.parent)
         if path.name in manifest["files"]:

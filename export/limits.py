@@ -10,6 +10,7 @@ from keras_transformer.errors import UserError
 SOURCE_CUT = 1  # text_length was more than max_source_bytes
 TARGET_UNFINISHED = 2  # the answer reached its limit of pieces without an end
 TARGET_CUT = 4  # the answer was cut at max_target_bytes
+SOURCE_LONG = 8  # the source has more pieces than the model was trained on
 
 SMALLEST = 8  # bytes; room for a character of four bytes and for what precedes it
 

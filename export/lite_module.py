@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from keras_transformer.export.limits import SOURCE_CUT, TARGET_CUT, TARGET_UNFINISHED, Limits
+from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT, TARGET_UNFINISHED, Limits
 from keras_transformer.export.saved_model import weights_of
 from keras_transformer.generation import TextToText
 from keras_transformer.text import LitePieces
@@ -64,6 +64,7 @@ class LiteModule(tf.Module):
             _flag(text_length[0] > self._limits.max_source_bytes, SOURCE_CUT)
             + _flag(tf.logical_and(is_text, tf.logical_not(is_ended)), TARGET_UNFINISHED)
             + _flag(is_cut, TARGET_CUT)
+            + _flag(count > self._predictor.max_source_length, SOURCE_LONG)
         )
         return {
             "text": answer[None],

@@ -11,13 +11,12 @@ import keras_transformer
 from keras_transformer.export.artifact import MANIFEST, digest
 from keras_transformer.export.flatbuffer import Signature, TensorSpec
 from keras_transformer.export.limits import Limits
+from keras_transformer.export.precisions import WEIGHTS
 from keras_transformer.export.tasks import Task
 from keras_transformer.generation import TextToText
 
 FORMAT = "keras-transformer artifact 1"
 LIBRARIES = ("tensorflow", "tensorflow-text", "keras", "ai-edge-litert", "numpy")
-FILES = {"float32": "model.tflite", "int8": "model.int8.tflite"}
-WEIGHTS = {"float32": "float32", "int8": "int8, activations quantised as they come (dynamic range)"}
 MEANINGS = {
     "inputs": {
         "text": "UTF-8 bytes of the source; bytes from text_length on have no effect",
@@ -28,7 +27,7 @@ MEANINGS = {
         "text_length": "bytes of the answer",
         "score": "natural logarithm of the answer's probability",
         "status": "0, or the sum of 1 (source cut), 2 (answer without an end: it reached its limit of pieces), "
-        "4 (answer cut for want of room)",
+        "4 (answer cut for want of room), 8 (source of more pieces than the model was trained on)",
     },
 }
 SAVED_MODEL_SIGNATURE = {
@@ -55,13 +54,10 @@ def lite_signature(limits: Limits) -> Signature:
     )
 
 
-def make_manifest(
-    folder: Path, predictor: TextToText, task: Task, limits: Limits, precisions: Mapping[str, str]
-) -> dict[str, Any]:
-    """Returns the manifest of a folder whose other files are all in place.
+def make_manifest(predictor: TextToText, task: Task, limits: Limits, precisions: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the manifest of an artifact folder, without the list of its files.
 
     Args:
-        folder: the artifact folder.
         predictor, task, limits: what was exported.
         precisions: file name for each precision.
     """
@@ -90,11 +86,15 @@ def make_manifest(
             "keras-transformer": keras_transformer.__version__,
             **{name: importlib.metadata.version(name) for name in LIBRARIES},
         },
-        "files": {
-            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest(path)}
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name != MANIFEST
-        },
+    }
+
+
+def list_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Returns size and SHA-256 of every file in an artifact folder but the manifest."""
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
     }
 
 

@@ -36,8 +36,8 @@ $tensors
 
 - **Empty source** (`text_length` 0): an empty answer of score 0 and status 0.
 - **Long source**: give its first $max_source_bytes bytes and its whole `text_length`; it is answered as cut there, and
-  `status` has 1. Better split it into sentences: the model was trained on at most $trained_source_pieces pieces (a
-  piece is a word or part of one).
+  `status` has 1. The model was trained on at most $trained_source_pieces pieces (a piece is a word or part of one): a
+  source of more is answered too, and `status` has 8. Better split it into sentences.
 - **Long answer**: at $max_target_pieces pieces the answer ends as it is, and `status` has 2. If it has more than
   $max_target_bytes bytes, it is cut where a character begins, and `status` has 4.
 - **Malformed source** (no UTF-8, NUL bytes, a negative length): never an error; every byte has a piece of its own, and

@@ -16,7 +16,8 @@ from keras_transformer.export.convert import convert
 from keras_transformer.export.golden import make_golden
 from keras_transformer.export.limits import Limits
 from keras_transformer.export.lite_module import LiteModule
-from keras_transformer.export.manifest import FILES, lite_signature, make_manifest
+from keras_transformer.export.manifest import list_files, lite_signature, make_manifest
+from keras_transformer.export.precisions import FILES, PRECISIONS
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.readme import make_readme
 from keras_transformer.export.report import make_report
@@ -28,7 +29,6 @@ from keras_transformer.export.verify import differences, file_answers, keras_ans
 from keras_transformer.generation import TextToText, load
 from keras_transformer.training.run_directory import RunDirectory
 
-PRECISIONS = ("float32", "int8")
 TEST_LIMIT = 1000
 
 
@@ -147,10 +147,10 @@ def _write_descriptions(
     """Writes README.md, and last the manifest, which has the digests of all others."""
     names = {precision: artifact.path.name for precision, artifact in files.items()}
     examples = [sentence.source.decode("utf-8", "replace") for sentence in sentences if sentence.kind == "test"]
-    manifest = make_manifest(folder, predictor, task, limits, names)
+    manifest = make_manifest(predictor, task, limits, names)
     readme = make_readme(manifest, report, task, *examples[:1])
     (folder / "README.md").write_text(readme, encoding="utf-8")
-    write_json(folder / MANIFEST, make_manifest(folder, predictor, task, limits, names))
+    write_json(folder / MANIFEST, {**manifest, "files": list_files(folder)})
 
 
 def _keep(files: Mapping[str, Artifact], precisions: Sequence[str]) -> dict[str, Artifact]:

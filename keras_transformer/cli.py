@@ -29,9 +29,10 @@ from keras_transformer._discovery import (
 )
 from keras_transformer._quiet import filtered_stderr, quiet_tensorflow
 from keras_transformer.errors import UserError, close_matches
+from keras_transformer.export.precisions import PRECISIONS
+from keras_transformer.training.run_directory import RunDirectory
 
 PROGRAM = "keras-transformer"
-PRECISIONS = ("float32", "int8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,9 +128,13 @@ def predict(arguments: argparse.Namespace) -> int:
 
     if is_artifact(arguments.path):  # needs neither Keras nor TensorFlow
         with filtered_stderr():  # LiteRT greets on standard error at its first run
-            model = importlib.import_module("keras_transformer.export").open_artifact(arguments.path)
+            open_artifact = importlib.import_module("keras_transformer.export").open_artifact
+            model = open_artifact(arguments.path, arguments.precision)
             model.run(b"")
     else:
+        if arguments.precision is not None:
+            raise UserError(f"--precision: {arguments.path} is a run directory; only an artifact folder has several")
+        RunDirectory(arguments.path).check_trained()  # before Keras is imported
         model = importlib.import_module("keras_transformer").load(arguments.path)
     options = {"cut": True} if arguments.cut else {}
     groups: Iterable[list[bytes]] = [[os.fsencode(text) for text in arguments.text]]
@@ -142,14 +147,20 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    room = importlib.import_module("keras_transformer.export")
-    room.export_run(arguments.run, arguments.output, arguments.precision, force=arguments.force)
+    task_of(arguments.run)
+    RunDirectory(arguments.run).check_trained()  # before TensorFlow is imported
+    exporting = importlib.import_module("keras_transformer.export")
+    names = ("max_source_bytes", "max_target_bytes")
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    exporting.export_run(arguments.run, arguments.output, arguments.precision, force=arguments.force, **options)
     return 0
 
 
 def benchmark(arguments: argparse.Namespace) -> int:
-    room = importlib.import_module("keras_transformer.export")
-    _print_result(room.benchmark(arguments.folder))
+    with filtered_stderr():  # LiteRT greets on standard error at its first run
+        open_artifact = importlib.import_module("keras_transformer.export").open_artifact
+        open_artifact(arguments.folder).run(b"")
+    _print_result(importlib.import_module("keras_transformer.export").benchmark(arguments.folder))
     return 0
 
 
@@ -163,6 +174,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
+        message = message.replace(", fields", "")  # argparse calls those required that REMAINDER takes
         raise UserError(f"{message} (see `{self.prog} --help`)")
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -173,13 +185,19 @@ class Parser(argparse.ArgumentParser):
         if self.get_default("command") is train:  # its fields are the recipe's, unknown here
             found, unknown = self.parse_known_args(tokens)
         else:
-            found, unknown = self.parse_known_intermixed_args(tokens)
+            found, unknown = self.parse_known_intermixed_args([_with_dashes(token) for token in tokens])
         if not unknown:
             return found
         if found.command is train:
             raise UserError(f"{unknown[0]} stands before the recipe: write {PROGRAM} train RECIPE {unknown[0]} ...")
         flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
         raise UserError(f"unknown option {unknown[0]!r}.{close_matches(unknown[0], flags)} See `{self.prog} --help`.")
+
+
+def _with_dashes(token: str) -> str:
+    """The fields of `train` have underscores: whoever writes an option of another command so is understood."""
+    name, equals, value = token.partition("=")
+    return name.replace("_", "-") + equals + value if token.startswith("--") else token
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -228,7 +246,7 @@ def _add_evaluate(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="run directory that train left")
     parser.add_argument("--data", metavar="FILE", help="test data (default: the run's own test split)")
     parser.add_argument("--limit", metavar="N", type=_count, help="score the first N items only")
-    parser.add_argument("--batch_tokens", metavar="N", type=_count, help="tokens in a batch: fewer need less memory")
+    parser.add_argument("--batch-tokens", metavar="N", type=_count, help="tokens in a batch: fewer need less memory")
 
 
 def _add_predict(parser: Parser) -> None:
@@ -236,7 +254,14 @@ def _add_predict(parser: Parser) -> None:
     parser.add_argument(
         "text", metavar="TEXT", nargs="*", help="texts, after -- if one starts with a dash; without any, lines of stdin"
     )
-    parser.add_argument("--cut", action="store_true", help="cut a text that is too long for the model, between pieces")
+    parser.add_argument(
+        "--precision", metavar="NAME", type=_precision, help="which file of an artifact folder (default: float32)"
+    )
+    parser.add_argument(
+        "--cut",
+        action="store_true",
+        help="cut a text of more pieces than the model was trained on (an exported file always cuts, at its bytes)",
+    )
 
 
 def _add_export(parser: Parser) -> None:
@@ -250,6 +275,8 @@ def _add_export(parser: Parser) -> None:
         metavar="NAME",
         help=f"which .tflite files to make: {listed(PRECISIONS)} (default: all)",
     )
+    parser.add_argument("--max-source-bytes", metavar="N", type=_count, help="room for a source (default: 256)")
+    parser.add_argument("--max-target-bytes", metavar="N", type=_count, help="room for an answer (default: 512)")
     parser.add_argument("--force", action="store_true", help="replace the folder if it exists")
 
 

@@ -19,7 +19,7 @@ import keras_transformer
 from keras_transformer import _discovery
 from keras_transformer._lines import GROUP, read_groups
 from keras_transformer._quiet import without_noise
-from keras_transformer.cli import PRECISIONS, main
+from keras_transformer.cli import main
 from keras_transformer.config import describe, fields_of
 from keras_transformer.errors import UserError
 
@@ -88,6 +88,8 @@ def run(tmp_path: Path, recipes: Path) -> str:
     """A run directory of `translation`."""
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "config.yaml").write_text("task: translation\nsteps: 3\n...\n")
+    for part in ("model.json", "model.weights.h5", "tokenizer"):
+        (tmp_path / "runs" / "mine" / part).touch()
     return "runs/mine"
 
 
@@ -110,7 +112,7 @@ def export_room(monkeypatch: pytest.MonkeyPatch, calls: list[Any]) -> Shouting:
     room: Any = types.ModuleType("keras_transformer.export")
     room.export_run = lambda *given, **options: calls.append((given, options))
     room.benchmark = lambda folder: {"folder": folder, "ms": 1.5}
-    room.open_artifact = lambda path: calls.append(path) or model
+    room.open_artifact = lambda *given: calls.append(given) or model
     monkeypatch.setitem(sys.modules, "keras_transformer.export", room)
     return model
 
@@ -159,7 +161,7 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
     [
         (["trian"], f"no command 'trian'. Did you mean 'train'? There are: {', '.join(COMMANDS)}."),
         (["--vrsion"], "unrecognized arguments: --vrsion (see `keras-transformer --help`)"),
-        (["train"], "the following arguments are required: RECIPE, fields (see `keras-transformer train --help`)"),
+        (["train"], "the following arguments are required: RECIPE (see `keras-transformer train --help`)"),
         (
             ["train", "--data", "x", "translation"],
             "--data stands before the recipe: write keras-transformer train RECIPE --data ...",
@@ -280,19 +282,18 @@ def test_evaluate_prints_the_scores(capfd: pytest.CaptureFixture[str], run: str,
     assert calls == [(run, None, {}), (run, "a.tsv", {"limit": 5, "batch_tokens": 100})]
 
 
-def test_export(export_room: Shouting, calls: list[Any]) -> None:
+def test_export(export_room: Shouting, calls: list[Any], run: str) -> None:
     assert main(["export", "runs/mine", "--output", "dist"]) == 0
     assert main(["export", "--precision", "int8", "--output", "dist", "--force", "runs/mine"]) == 0
+    assert main(["export", "--output=dist", "--max-source-bytes", "64", "--max_target_bytes=99", "runs/mine"]) == 0
     assert calls == [
         (("runs/mine", "dist", ["float32", "int8"]), {"force": False}),
         (("runs/mine", "dist", ["int8"]), {"force": True}),
+        (
+            ("runs/mine", "dist", ["float32", "int8"]),
+            {"force": False, "max_source_bytes": 64, "max_target_bytes": 99},
+        ),
     ]
-
-
-def test_the_command_line_knows_the_precisions() -> None:
-    from keras_transformer.export import run as export_run
-
-    assert export_run.PRECISIONS == PRECISIONS
 
 
 def test_benchmark(capfd: pytest.CaptureFixture[str], export_room: Shouting) -> None:
@@ -332,7 +333,7 @@ def test_predict_from_an_artifact(
     Path("dist", "model.tflite").write_bytes(b"")
     assert main(["predict", path, "é"]) == 0
     assert capfd.readouterr().out == "É\n"
-    assert calls == [path]
+    assert calls == [(path, None)]
 
 
 def predict_from(

@@ -53,7 +53,7 @@ class Ragged:
 
 @dataclass
 class StoreReport:
-    """What became of the rows: `rows` kept, `too_long` left out, the first of them `first_too_long` (from 1)."""
+    """What became of the rows: `rows` kept, `too_long` left out, the first of them row `first_too_long`, from 0."""
 
     rows: int = 0
     too_long: int = 0
@@ -147,7 +147,7 @@ class TokenStore:
                     sizes = np.array([[len(ids) for ids in column] for column in encoded])  # [columns, rows]
                     keep = np.all(sizes <= np.array(limits)[:, None], axis=0)
                     if not keep.all() and not report.too_long:
-                        report.first_too_long = seen + int(np.argmin(keep)) + 1
+                        report.first_too_long = seen + int(np.argmin(keep))
                     report.too_long += int((~keep).sum())
                     report.rows += int(keep.sum())
                     seen += len(chunk)

@@ -17,10 +17,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from keras_transformer._files import replacing, write_json
+from keras_transformer._files import replacing, replacing_folder, write_json
 from keras_transformer.errors import UserError, close_matches
 
 
@@ -34,7 +35,7 @@ class RunDirectory:
         ```python
         run = RunDirectory("runs/mine")
         run.check_trained()
-        run.read_json("metrics.json")
+        run.read_json(run.metrics)["best_score"]
         ```
     """
 
@@ -57,16 +58,22 @@ class RunDirectory:
                 f"{self.path} exists already; give another --run, or --resume to take up the training in it"
             )
 
-    def create(self) -> None:
-        """Makes the folder.
+    @contextmanager
+    def create(self) -> Iterator[RunDirectory]:
+        """Gives a run directory beside this one to fill; it takes its place when the block ends without an error.
+
+        An error or a kill inside the block leaves nothing that would be in the way of the next try.
 
         Raises:
             UserError: it cannot be made.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            with replacing_folder(self.path) as beside:
+                yield RunDirectory(beside)
         except OSError as error:
-            raise UserError(f"{self.path} cannot be made: {error.strerror}; give another --run") from None
+            raise UserError(
+                f"{self.path} cannot be made: {error.strerror or error}; give another --run, or make room"
+            ) from None
 
     def check_exists(self) -> None:
         """Raises UserError unless this is the folder of a run."""

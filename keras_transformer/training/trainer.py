@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,7 +106,9 @@ def train(
     if progress.step:
         console.print(f"taking up {run.path} at step {progress.step}", highlight=False)
     keeper = RunKeeper(training_model, config, run, evaluate, progress, console, batches.padding_share)
-    is_due = progress.step >= config.steps or (progress.step > 0 and progress.step % config.evaluate_every == 0)
+    keeper.finished = keeper.is_out_of_time() or keeper.is_out_of_patience()
+    at_an_end = progress.step >= config.steps or keeper.is_out_of_time()
+    is_due = progress.step > 0 and (at_an_end or progress.step % config.evaluate_every == 0)
     if is_due and not keeper.is_evaluated():  # killed between a step's checkpoint and its evaluation
         keeper.on_epoch_end(0)
     callbacks = [ProgressBar(progress.step, config.steps, console), keeper]
@@ -122,6 +125,7 @@ def train(
             data = feed(lambda: batches.from_step(progress.step))
     keeper.log.close()
     if keeper.interrupted:
+        console.print(f"saved at step {progress.step}; --resume takes the training up there", highlight=False)
         raise KeyboardInterrupt
     return progress
 
@@ -169,6 +173,15 @@ class RunKeeper(keras.callbacks.Callback):
         """Returns whether the weights as they are now have been evaluated."""
         return bool(self.history) and self.history[-1]["step"] == self.progress.step
 
+    def is_out_of_time(self) -> bool:
+        """Returns whether the training has had all its minutes."""
+        return self.config.minutes is not None and self.progress.seconds >= 60 * self.config.minutes
+
+    def is_out_of_patience(self) -> bool:
+        """Returns whether too many evaluations in a row found no better score."""
+        patience = self.config.patience
+        return patience is not None and self.progress.evaluations_since_best >= patience
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.clock = time.monotonic()
         self.tokens_before = self.progress.tokens
@@ -187,8 +200,7 @@ class RunKeeper(keras.callbacks.Callback):
             self._log_point()
         if progress.step % self.config.checkpoint_every == 0:
             self.checkpoint()
-        minutes = self.config.minutes
-        if self.interrupted or (minutes is not None and progress.seconds >= 60 * minutes):
+        if self.interrupted or self.is_out_of_time():
             self.training_model.stop_training = True
             self.finished = True
 
@@ -201,12 +213,17 @@ class RunKeeper(keras.callbacks.Callback):
 
     def checkpoint(self) -> None:
         """Saves everything that training continues from."""
-        try:
+        with self._writing("the checkpoint"):
             save_checkpoint(self.run.checkpoints, self.training_model, self.progress.step, vars(self.progress))
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise UserError(
-                f"{self.run.checkpoints}: the checkpoint of step {self.progress.step} cannot be written: "
-                f"{error.strerror or error}; the one before it is intact, take the training up with --resume"
+                f"{self.run.path}: {what} of step {self.progress.step} cannot be written: {error.strerror or error}; "
+                "what was saved before is intact, make room and take the training up with --resume"
             ) from None
 
     def _log_point(self) -> None:
@@ -239,7 +256,8 @@ class RunKeeper(keras.callbacks.Callback):
         self.clock = time.monotonic()
         better = progress.best_score is None or evaluation.score > progress.best_score
         if better:
-            self._keep_weights()
+            with self._writing("the best weights"):
+                self._keep_weights()
             progress.best_score, progress.best_step, progress.evaluations_since_best = (
                 evaluation.score,
                 progress.step,
@@ -247,17 +265,20 @@ class RunKeeper(keras.callbacks.Callback):
             )
         else:
             progress.evaluations_since_best += 1
-        self._record(evaluation, logs, better)
-        patience = self.config.patience
-        if patience is not None and progress.evaluations_since_best >= patience:
-            self.console.print(f"stopping: no better score in {patience} evaluations", highlight=False)
+        with self._writing("the evaluation"):
+            self._record(evaluation, logs, better)
+        if self.is_out_of_patience():
+            self.console.print(f"stopping: no better score in {self.config.patience} evaluations", highlight=False)
             self.training_model.stop_training = True
             self.finished = True
 
     def _keep_weights(self) -> None:
         beside = self.run.path / "next.weights.h5"
-        self.training_model.model.save_weights(beside, overwrite=True)
-        beside.replace(self.run.weights)
+        try:
+            self.training_model.model.save_weights(beside, overwrite=True)
+            beside.replace(self.run.weights)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _record(self, evaluation: Evaluation, logs: dict[str, float], better: bool) -> None:
         """Writes an evaluation to metrics.json, samples.txt, TensorBoard and the terminal."""

@@ -36,7 +36,7 @@ class Config:
         test: file or files for the final score; none takes a part of the data.
         columns: source and target column of a table: names (the file has a header) or numbers from 0; or the names of
             the fields of JSON Lines.
-        languages: source and target language of a public set.
+        languages: source and target language of a public set; none means en-de.
         tokenized: the text is tokenised already; a public set is taken in its tokenised form, and BLEU is computed on
             the words as they stand.
         run: folder to write to.
@@ -53,7 +53,7 @@ class Config:
     validation: str | None = None
     test: str | None = None
     columns: list[str] | None = None
-    languages: str = "en-de"
+    languages: str | None = None
     tokenized: bool = False
     run: str = "runs/translation"
     resume: bool = False
@@ -68,6 +68,13 @@ class Config:
         for name in ("max_source_length", "max_target_length"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        named = self.data in data.named_sets()
+        if self.data == "generated" or named:
+            for name in ("validation", "test", "columns"):
+                if getattr(self, name) is not None:
+                    raise UserError(f"{name} is given, but data is {self.data!r}: {name} belongs to files of your own")
+        if self.languages is not None and not named:
+            raise UserError(f"languages is {self.languages!r}, but data is no public set: leave languages out")
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -79,7 +86,8 @@ def main(config: Config) -> dict[str, Any]:
     config = replace(config, model=config.model.resolved())
     run = open_run(config)
     tokenizer = prepare_data(config, run)
-    batches = load_batches(config, run, tokenizer)
+    batches = make_batches(config, run, tokenizer)
+    say(f"{batches.batches_per_epoch:,} batches an epoch, {batches.padding_share:.1%} of their targets padding")
     model = build_model(config, run, tokenizer)
     training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
     translator = generation.TextToText(model, tokenizer, config.max_source_length, config.max_target_length)
@@ -106,35 +114,41 @@ def open_run(config: Config) -> training.RunDirectory:
 
 
 def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokenizer:
-    """Fills a new run's directory: config, tokenizer, and the data, tokenised once. A resumed one has them already."""
-    if run.train_store.exists():
+    """Makes a new run's directory: config, tokenizer, and the data, tokenised once. A resumed one has them already."""
+    if config.resume:
         save_config(config, run.config)
         return BytePieceTokenizer.load(run.tokenizer)
     splits = load_splits(config)
-    texts = (text for pair in splits["train"] for text in pair)
+    texts = (text for row in splits["train"] for text in row.fields)
     tokenizer = BytePieceTokenizer.learn(texts, config.vocabulary_size)
-    run.create()
-    save_config(config, run.config)
-    tokenizer.save(run.tokenizer)
-    for split in ("validation", "test"):
-        run.write_examples(split, splits[split])
-    limits = (config.max_source_length, config.max_target_length - 1)  # the end id takes a place
-    report = data.TokenStore.write(run.train_store, splits["train"], ("source", "target"), tokenizer, limits)
-    if report.too_long:
-        say(
-            f"left out {report.too_long:,} of {report.rows + report.too_long:,} training pairs longer than "
-            f"{limits[0]} source or {limits[1]} target pieces, the first being pair {report.first_too_long:,}"
-        )
-    say(f"{report.rows:,} training pairs, {tokenizer.vocabulary_size:,} pieces")
+    with run.create() as new:
+        save_config(config, new.config)
+        tokenizer.save(new.tokenizer)
+        for split in ("validation", "test"):
+            new.write_examples(split, _texts(splits[split]))
+        tokenize(config, new, tokenizer, splits["train"])
+        make_batches(config, new, tokenizer)  # raises here, before there is a run, what would raise later
     return tokenizer
 
 
-def load_splits(config: Config) -> dict[str, list[Pair]]:
+def tokenize(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer, rows: list[data.Row]) -> None:
+    """Writes the training pairs as ids, and tells how many were too long."""
+    limits = (config.max_source_length, config.max_target_length - 1)  # the end id takes a place
+    report = data.TokenStore.write(run.train_store, _texts(rows), ("source", "target"), tokenizer, limits)
+    if report.too_long:
+        say(
+            f"left out {report.too_long:,} of {len(rows):,} training pairs longer than {limits[0]} source or "
+            f"{limits[1]} target pieces, the first at {rows[report.first_too_long].place}"
+        )
+    say(f"{report.rows:,} training pairs, {tokenizer.vocabulary_size:,} pieces")
+
+
+def load_splits(config: Config) -> dict[str, list[data.Row]]:
     """Returns the training, validation and test pairs that a config asks for."""
     if config.data == "generated":
-        return {split: generated_pairs(split, count) for split, count in GENERATED.items()}
+        return {split: generated_rows(split, count) for split, count in GENERATED.items()}
     if config.data in data.named_sets():
-        options = (config.languages, config.tokenized)
+        options = (config.languages or "en-de", config.tokenized)
         return {split: _read(data.named_pairs, config.data, split, *options) for split in GENERATED}
     data.check_data(config.data, known_names=["generated", *data.named_sets()])
     splits = {
@@ -148,8 +162,15 @@ def load_splits(config: Config) -> dict[str, list[Pair]]:
     sizes = dict(zip(("validation", "test"), data.default_split_sizes(len(rows)), strict=True))
     sizes.update(dict.fromkeys(splits, 0))
     train, validation, test = data.split_pairs(rows, sizes["validation"], sizes["test"], seed=0)
-    parts = {"train": _texts(train), "validation": _texts(validation), "test": _texts(test)}
-    return {**parts, **splits}
+    splits = {"train": train, "validation": validation, "test": test, **splits}
+    _tell_overlap(splits)
+    return splits
+
+
+def generated_rows(split: str, count: int) -> list[data.Row]:
+    """Returns the built-in pairs as rows."""
+    name = f"generated {split} pairs"
+    return [data.Row(pair, name, number) for number, pair in enumerate(generated_pairs(split, count), 1)]
 
 
 def read_file(spec: str, columns: list[str] | None, report: data.Report | None = None) -> Iterator[data.Row]:
@@ -158,13 +179,11 @@ def read_file(spec: str, columns: list[str] | None, report: data.Report | None =
     return data.read_pairs(spec, chosen, report)
 
 
-def load_batches(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> data.Seq2SeqBatches:
+def make_batches(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> data.Seq2SeqBatches:
     """Returns the training batches."""
     ids = {"start_id": tokenizer.start_id, "end_id": tokenizer.end_id, "pad_id": tokenizer.pad_id}
     store = data.TokenStore(run.train_store)
-    batches = data.Seq2SeqBatches(store, config.training.batch_tokens, config.training.seed, **ids)
-    say(f"{batches.batches_per_epoch:,} batches an epoch, {batches.padding_share:.1%} of their targets padding")
-    return batches
+    return data.Seq2SeqBatches(store, config.training.batch_tokens, config.training.seed, **ids)
 
 
 def build_model(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> Any:
@@ -205,14 +224,15 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
     directory = training.RunDirectory(run)
     directory.check_trained()
     config = load_config(Config, directory.config)
-    pairs = directory.read_examples("test") if data is None else _read(read_file, data, config.columns)
-    pairs = pairs[:limit]
+    pairs = directory.read_examples("test") if data is None else _texts(_read(read_file, data, config.columns))
+    name = "test" if data is None else "_".join(Path(data.partition(",")[0]).parts).lstrip("/_.")
+    if limit is not None and limit < len(pairs):
+        pairs, name = pairs[:limit], f"{name}.first-{limit}"
     translator = generation.load(run)
     translator.batch_tokens = batch_tokens
     generated = translator.generate([source for source, _ in pairs])
     outputs = [found.text for found in generated]
     scores = translation_scores(outputs, [target for _, target in pairs], config.tokenized)
-    name = "test" if data is None else Path(data.partition(",")[0]).name  # "test.tsv" is not the run's own test split
     corpus = directory.write_evaluation(name, scores, pairs, generated)
     return {**scores, "corpus": str(corpus)}
 
@@ -222,11 +242,11 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _read(reader: Callable[..., Iterator[data.Row]], *arguments: Any) -> list[Pair]:
+def _read(reader: Callable[..., Iterator[data.Row]], *arguments: Any) -> list[data.Row]:
     report = data.Report()
-    pairs = _texts(reader(*arguments, report=report))
+    rows = list(reader(*arguments, report=report))
     _tell(report)
-    return pairs
+    return rows
 
 
 def _texts(rows: Iterable[data.Row]) -> list[Pair]:
@@ -236,6 +256,15 @@ def _texts(rows: Iterable[data.Row]) -> list[Pair]:
 def _tell(report: data.Report) -> None:
     if report.message():
         say(report.message())
+
+
+def _tell_overlap(splits: dict[str, list[data.Row]]) -> None:
+    """Says how many sources of the other parts are among those trained on: their scores say less."""
+    trained_on = {row.fields[0] for row in splits["train"]}
+    for split in ("validation", "test"):
+        known = sum(row.fields[0] in trained_on for row in splits[split])
+        if known:
+            say(f"warning: {known:,} of {len(splits[split]):,} {split} sources are in the training data too")
 
 
 def _differences(saved: Any, now: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

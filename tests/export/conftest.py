@@ -30,7 +30,7 @@ def sentences(count: int) -> list[str]:
 def write_run(path: Path, **model_arguments: Any) -> Path:
     """Writes a run directory as a training leaves it, as far as export reads it."""
     run = RunDirectory(path)
-    run.create()
+    run.path.mkdir(parents=True, exist_ok=True)
     tokenizer = BytePieceTokenizer(PIECES)
     keras.utils.set_random_seed(3)
     blocks = {"num_encoder_layers": 1, "num_decoder_layers": 1, "num_heads": 2, **model_arguments}

@@ -55,7 +55,7 @@ def translator(model: Seq2SeqTransformer, tokenizer: BytePieceTokenizer) -> Text
 def run(model: Seq2SeqTransformer, tokenizer: BytePieceTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory, made by hand."""
     directory = RunDirectory(tmp_path_factory.mktemp("runs") / "mine")
-    directory.create()
+    directory.path.mkdir(parents=True, exist_ok=True)
     directory.config.write_text("max_source_length: 24\nmax_target_length: 5\n")
     directory.write_model(model)
     tokenizer.save(directory.tokenizer)

@@ -68,7 +68,7 @@ def fresh(make_model: Callable[..., TrainingModel], make_batches: Callable[..., 
 
     def start(folder: Path, config: TrainingConfig = CONFIG, batches: Any = None, **options: Any) -> Trained:
         run = RunDirectory(folder)
-        run.create()
+        run.path.mkdir(parents=True, exist_ok=True)
         return Trained(make_model(config), batches or make_batches(config.batch_tokens), config, run, **options)
 
     return start
@@ -81,7 +81,7 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Trained:
     run = RunDirectory(tmp_path_factory.mktemp("runs") / "mine")
-    run.create()
+    run.path.mkdir(parents=True, exist_ok=True)
     return Trained(make_model(CONFIG), make_batches(64), CONFIG, run)
 
 

@@ -55,11 +55,11 @@ class LiteModule(tf.Module):
             status: int32 `[1]`, the sum of the flags in `limits`.
         """
         ids, count = self._pieces.encode(text[0], text_length[0])
-        found = self._predictor.decoder.search(ids[None])
+        found = self._predictor.decoder().search(ids[None])
         is_text = count > 0
-        length = tf.where(is_text, found.lengths[0], 0)
-        answer, answer_length, is_cut = self._decode(found.ids[0], length)
-        is_ended = tf.reduce_any(found.ids[0] == self._predictor.tokenizer.end_id)
+        length = tf.where(is_text, found.lengths[0, 0], 0)
+        answer, answer_length, is_cut = self._decode(found.ids[0, 0], length)
+        is_ended = tf.reduce_any(found.ids[0, 0] == self._predictor.tokenizer.end_id)
         status = (
             _flag(text_length[0] > self._limits.max_source_bytes, SOURCE_CUT)
             + _flag(tf.logical_and(is_text, tf.logical_not(is_ended)), TARGET_UNFINISHED)
@@ -69,7 +69,7 @@ class LiteModule(tf.Module):
         return {
             "text": answer[None],
             "text_length": answer_length[None],
-            "score": tf.where(is_text, found.scores[0], 0.0)[None],
+            "score": tf.where(is_text, found.scores[0, 0], 0.0)[None],
             "status": status[None],
         }
 

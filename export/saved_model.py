@@ -51,12 +51,12 @@ class TextModule(tf.Module):
         is_text = ids.row_lengths() > 0
         # One place more than the longest: a batch of empty texts then has something to attend to.
         ids = tf.pad(ids.to_tensor(pad_id), [[0, 0], [0, 1]], constant_values=pad_id)
-        found = self._predictor.decoder.search(ids)
-        length = tf.where(is_text, found.lengths, 0)
-        in_use = tf.range(tf.shape(found.ids)[1])[None] < length[:, None]
+        found = self._predictor.decoder().search(ids)
+        length = tf.where(is_text, found.lengths[:, 0], 0)
+        in_use = tf.range(tf.shape(found.ids)[2])[None] < length[:, None]
         return {
-            "text": self._pieces.decode(tf.where(in_use, found.ids, pad_id)),
-            "score": tf.where(is_text, found.scores, 0.0),
+            "text": self._pieces.decode(tf.where(in_use, found.ids[:, 0], pad_id)),
+            "score": tf.where(is_text, found.scores[:, 0], 0.0),
             "length": length,
         }
 

@@ -13,8 +13,6 @@ from keras_transformer.export.limits import cut_at_character
 from keras_transformer.export.progress import Steps
 from keras_transformer.generation import TextToText
 
-BATCH = 32
-LENGTH_MULTIPLE = 8
 # Float32 sums in another order differ in the last digits; logits closer than this are one and the same.
 TIE = 1e-4
 
@@ -37,18 +35,8 @@ class Timed(NamedTuple):
 def keras_answers(predictor: TextToText, sources: Sequence[bytes], steps: Steps, text: str) -> list[KerasAnswer]:
     """Returns Keras's answers in bytes, whole sources answered whatever their length."""
     tokenizer = predictor.tokenizer
-    ids = tokenizer.encode_batch(sources)
-    answers = [KerasAnswer(np.zeros(0, np.int32), b"", 0.0)] * len(ids)
-    rows = sorted((row for row in range(len(ids)) if len(ids[row])), key=lambda row: len(ids[row]))
-    for batch in steps.track([rows[at : at + BATCH] for at in range(0, len(rows), BATCH)], text):
-        width = -(-len(ids[batch[-1]]) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-        padded = np.full((len(batch), width), tokenizer.pad_id, np.int32)
-        for place, row in enumerate(batch):
-            padded[place, : len(ids[row])] = ids[row]
-        found = predictor.decoder.predict_on_batch(padded)
-        for row, out, length, score in zip(batch, found["ids"], found["lengths"], found["scores"], strict=True):
-            answers[row] = KerasAnswer(out[:length], tokenizer.decode_bytes(out[:length]), float(score))
-    return answers
+    found = predictor.search(tokenizer.encode_batch(sources), track=lambda batches: steps.track(batches, text))
+    return [KerasAnswer(best.ids, tokenizer.decode_bytes(best.ids), best.score) for best, *_ in found]
 
 
 def file_answers(artifact: Artifact, sources: Sequence[bytes], steps: Steps, text: str) -> list[Timed]:

@@ -13,6 +13,12 @@ class UserError(Exception):
     """
 
 
+def refuse_unless(good: bool, name: str, value: object, wanted: str) -> None:
+    """Raises a `UserError` that says what was wanted of the option `name`, unless its value is good."""
+    if not good:
+        raise UserError(f"{name} is {value!r}, expected {wanted}")
+
+
 def close_matches(name: str, known: Iterable[str]) -> str:
     """Returns `" Did you mean 'a' or 'b'?"` for names in `known` that resemble `name`, else an empty string."""
     found = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from keras_transformer.errors import UserError
-from keras_transformer.generation.decoder import GreedyDecoder
+from keras_transformer.generation.constraints import NEVER
+from keras_transformer.generation.decoder import Decoder
+from keras_transformer.generation.interface import Hypotheses, SpecialIds
+from keras_transformer.generation.options import GREEDY, SearchOptions
+from keras_transformer.generation.search import rows_per_sentence
 from keras_transformer.text.byte_pieces import BytePieceTokenizer
 
 BATCH_TOKENS = 4096
@@ -19,17 +23,33 @@ LENGTH_MULTIPLE = 8
 
 
 class Generated(NamedTuple):
-    """What a model answers to one text.
+    """An answer of a model.
 
     Attributes:
         text: the answer.
-        score: sum of the natural logarithms of its pieces' probabilities, the end included.
+        score: what answers are ordered by: the log-probability, with the penalties of the search if there are any.
         pieces: number of its pieces.
+        log_probability: sum of the natural logarithms of its pieces' probabilities, the end included.
+        is_complete: whether it ended; otherwise it reached the limit of length.
+        piece_log_probabilities: of each piece, and of the end if it was reached.
     """
 
     text: str
     score: float
     pieces: int
+    log_probability: float = 0.0
+    is_complete: bool = True
+    piece_log_probabilities: tuple[float, ...] = ()
+
+
+class Found(NamedTuple):
+    """An answer in ids, without the end; see `Generated`."""
+
+    ids: np.ndarray
+    score: float
+    log_probability: float
+    is_complete: bool
+    piece_log_probabilities: tuple[float, ...]
 
 
 class TextToText:
@@ -39,7 +59,7 @@ class TextToText:
         model: a `Seq2SeqTransformer`.
         tokenizer: the tokenizer it was trained with.
         max_source_length: the most pieces of a source in training; longer texts are answered with a warning.
-        max_target_length: the most pieces of an answer.
+        max_target_length: the most ids of an answer, the end included.
         batch_tokens: the most source pieces, padding included, that are encoded at once.
 
     Attributes:
@@ -65,51 +85,143 @@ class TextToText:
         self.max_source_length = max_source_length
         self.max_target_length = max_target_length
         self.batch_tokens = batch_tokens
-        self.decoder = GreedyDecoder(
-            model,
-            max_target_length,
-            start_id=tokenizer.start_id,
-            end_id=tokenizer.end_id,
-            pad_id=tokenizer.pad_id,
-        )
+        self._decoders: dict[tuple[SearchOptions, bool], Decoder] = {}
 
-    def predict(self, texts: Sequence[str], cut: bool = False) -> list[str]:
-        """Returns an answer to each text; see `generate`."""
-        return [generated.text for generated in self.generate(texts, cut=cut)]
+    def predict(self, texts: Sequence[str], cut: bool = False, search: SearchOptions = GREEDY) -> list[str]:
+        """Returns the best answer to each text; see `generate`."""
+        return [generated.text for generated in self.generate(texts, cut, search)]
 
-    def generate(self, texts: Sequence[str], cut: bool = False) -> list[Generated]:
-        """Returns an answer with its score to each text, in order. An empty text has an empty answer.
+    def generate(self, texts: Sequence[str], cut: bool = False, search: SearchOptions = GREEDY) -> list[Generated]:
+        """Returns the best answer to each text, in order; see `generate_n_best`."""
+        return [answers[0] for answers in self.generate_n_best(texts, cut, search)]
+
+    def generate_n_best(
+        self, texts: Sequence[str], cut: bool = False, search: SearchOptions = GREEDY
+    ) -> list[list[Generated]]:
+        """Returns the answers to each text, in order, those to one text the best first.
+
+        There are `search.n_best` of them, or fewer where the search found no more, or `search.samples`. An empty text
+        has one empty answer.
 
         Args:
             texts: strings.
             cut: whether a text of more than `max_source_length` pieces is cut there. Otherwise it is answered whole,
                 with a `UserWarning`, since the model was not trained on texts so long.
+            search: how to search.
+
+        Raises:
+            UserError: the search's options do not fit the model.
+
+        Example:
+            ```python
+            translator.generate_n_best(["A man rides a bike."], search=SearchOptions(beam=5, n_best=3))
+            ```
         """
         if isinstance(texts, str):
             raise TypeError("predict and generate take a list of strings; received one string")
         sources = self.tokenizer.encode_batch(texts)
-        for i, ids in enumerate(sources):
+        for number, ids in enumerate(sources, 1):
             if len(ids) > self.max_source_length:
-                sources[i] = ids[: self.max_source_length] if cut else ids
+                sources[number - 1] = ids[: self.max_source_length] if cut else ids
                 done = "it was cut there" if cut else "the answer may be poor; cut=True (--cut) cuts it there"
-                warnings.warn(
-                    f"text {i + 1} has {len(ids)} pieces, more than the {self.max_source_length} this model was "
-                    f"trained on: {done}",
-                    UserWarning,
-                    stacklevel=2,
+                _warn(
+                    f"text {number} has {len(ids)} pieces, more than the {self.max_source_length} this model was "
+                    f"trained on: {done}"
                 )
-        answers = [Generated("", 0.0, 0)] * len(sources)
-        for rows in self._batches(sources):
-            found = self.decoder.predict_on_batch(self._padded([sources[row] for row in rows]))
-            for row, ids, length, score in zip(rows, found["ids"], found["lengths"], found["scores"], strict=False):
-                answers[row] = Generated(self.tokenizer.decode(ids[:length]), float(score), int(length))
+        found = self.search(sources, search)
+        for number, answers in enumerate(found, 1):
+            if not answers[0].is_complete and search.max_length is None and search.max_ratio is None:
+                _warn(f"text {number} has an answer that reached its limit of pieces without an end")
+        return [[self._generated(answer) for answer in answers] for answers in found]
+
+    def search(
+        self,
+        sources: Sequence[np.ndarray],
+        search: SearchOptions = GREEDY,
+        track: Callable[[Sequence[list[int]]], Iterable[list[int]]] = iter,
+    ) -> list[list[Found]]:
+        """Returns the answers to sources in ids.
+
+        Args:
+            sources: ids of each source.
+            search: how to search.
+            track: goes through the batches, such as one that shows progress.
+        """
+        decoder = self.decoder(search, token_scores=True)
+        answers = [[Found(np.zeros(0, np.int32), 0.0, 0.0, True, ())]] * len(sources)
+        for rows in track(list(self._batches(sources, rows_per_sentence(search)))):
+            found = Hypotheses(**decoder.predict_on_batch(self._padded([sources[row] for row in rows])))
+            for place, row in enumerate(rows):
+                answers[row] = self._answers(found, place)
         return answers
 
-    def _batches(self, sources: Sequence[np.ndarray]) -> Iterator[list[int]]:
+    def decoder(self, search: SearchOptions = GREEDY, token_scores: bool = False) -> Decoder:
+        """Returns the decoder for a way to search, with the log-probability of every piece or without; made once."""
+        key = (search, token_scores)
+        if key not in self._decoders:
+            tokenizer = self.tokenizer
+            forbidden = [word.encode() for word in search.forbidden]
+            self._decoders[key] = Decoder(
+                self.model,
+                self.max_target_length,
+                SpecialIds(tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id),
+                search,
+                tuple(i for i, piece in enumerate(tokenizer.pieces) if any(word in piece for word in forbidden)),
+                tuple(int(i) for i in tokenizer.encode(search.prefix)),
+                token_scores,
+            )
+        return self._decoders[key]
+
+    def align(
+        self, text: str, answer: str, heads: Sequence[tuple[int, int]] | None = None
+    ) -> tuple[list[str], list[str], np.ndarray]:
+        """Returns where the model looks in a text for each word of an answer.
+
+        Args:
+            text, answer: strings.
+            heads: (block, head) of the cross-attention that is averaged; none means all heads of the last block.
+
+        Returns: the words of the text, the words of the answer, and float32 `[answer words, text words]` whose rows
+            sum to 1: the attention of a word is the mean over its pieces, that to a word the sum over its pieces.
+
+        Raises:
+            UserError: a text is empty, or there is no such head.
+        """
+        source, target = self.tokenizer.encode(text), self.tokenizer.encode(answer)
+        if not len(source) or not len(target):
+            raise UserError("an empty text has no alignment")
+        inputs = np.concatenate([[self.tokenizer.start_id], target]).astype(np.int32)
+        try:
+            weights = np.asarray(self.model.alignment(source[None], inputs[None], heads))[0, : len(target)]
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        source_words, source_of = words_of([self.tokenizer.pieces[i] for i in source])
+        target_words, target_of = words_of([self.tokenizer.pieces[i] for i in target])
+        to_words = np.eye(len(source_words), dtype=np.float32)[source_of]
+        of_words = np.eye(len(target_words), dtype=np.float32)[target_of].T
+        return source_words, target_words, of_words / of_words.sum(axis=1, keepdims=True) @ weights @ to_words
+
+    def _answers(self, found: Hypotheses, place: int) -> list[Found]:
+        """The hypotheses of one sentence; those that do not exist have a score that no other has."""
+        answers = []
+        for rank, score in enumerate(found.scores[place]):
+            if rank == 0 or score > NEVER / 2:
+                length = int(found.lengths[place, rank])
+                ids, gains = found.ids[place, rank], found.token_log_probabilities[place, rank]
+                is_complete = length < len(ids) and ids[length] == self.tokenizer.end_id
+                taken = tuple(float(gain) for gain in gains[: length + is_complete])
+                total = float(found.log_probabilities[place, rank])
+                answers.append(Found(ids[:length], float(score), total, bool(is_complete), taken))
+        return answers
+
+    def _generated(self, found: Found) -> Generated:
+        return Generated(self.tokenizer.decode(found.ids), found.score, len(found.ids), *found[2:])
+
+    def _batches(self, sources: Sequence[np.ndarray], hypotheses: int = 1) -> Iterator[list[int]]:
         """Yields the rows with text in batches of like length, the longest first, so that memory fails early."""
         rows = sorted((i for i, ids in enumerate(sources) if len(ids)), key=lambda i: -len(sources[i]))
         while rows:
-            count = max(1, self.batch_tokens // _rounded(len(sources[rows[0]])))
+            count = max(1, self.batch_tokens // (_rounded(len(sources[rows[0]])) * hypotheses))
             yield rows[:count]
             rows = rows[count:]
 
@@ -119,6 +231,22 @@ class TextToText:
         for row, ids in zip(padded, sources, strict=True):
             row[: len(ids)] = ids
         return padded
+
+
+def words_of(pieces: Sequence[bytes]) -> tuple[list[str], list[int]]:
+    """Joins pieces to words, which begin where a piece begins with a space, and returns the word of each piece."""
+    words: list[bytes] = []
+    places = []
+    for piece in pieces:
+        if not words or piece[:1].isspace():
+            words.append(b"")
+        words[-1] += piece
+        places.append(len(words) - 1)
+    return [word.strip().decode("utf-8", "replace") for word in words], places
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, UserWarning, stacklevel=4)
 
 
 def _rounded(length: int) -> int:

@@ -7,13 +7,23 @@ w width of the model.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from keras_transformer.layers.masks import attention_bias, causal_mask
+from keras_transformer.layers.masks import causal_mask, combined_bias
 from keras_transformer.layers.projection import projection
+
+
+class KeyValues(NamedTuple):
+    """A cache: the keys and the values of one attention layer, two tensors `[b, g, l, d]`.
+
+    Two rather than one of both: neither is then copied out of the other at every step of decoding.
+    """
+
+    keys: Any
+    values: Any
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -30,10 +40,10 @@ class MultiHeadAttention(keras.layers.Layer):
     Masks hold 1 or True where a query may attend, and are combined. A query that may attend to nothing gets the mean
     of all values, never NaN.
 
-    **Cache.** One dense tensor `[b, 2, g, l, d]` holds keys (index 0) and values (index 1). In self-attention,
-    `cache` with `cache_update_index` writes the new keys and values at that position and attends to the cache; with
-    `use_causal_mask=True` only to the positions up to the query's own. In cross-attention `cache` replaces `value`:
-    `project_key_value(value)` computes it once for a sentence.
+    **Cache.** `KeyValues`, two dense tensors `[b, g, l, d]`. In self-attention, `cache` with `cache_update_index`
+    writes the new keys and values at that position and attends to the cache; with `use_causal_mask=True` only to the
+    positions up to the query's own. In cross-attention `cache` replaces `value`: `project_key_value(value)` computes
+    it once for a sentence.
 
     Args:
         num_heads: number of query heads.
@@ -50,8 +60,10 @@ class MultiHeadAttention(keras.layers.Layer):
         value: `[b, k, w]` to attend to (keys are computed from it too), or None for self-attention.
         padding_mask: `[b, k]`, keys that may be attended to. Keras masks of `query` and `value` are used too.
         attention_mask: `[b, q, k]` or `[b, 1 or h, q, k]`.
+        attention_bias: float32, broadcastable to `[b, h, q, k]`, added to the logits besides the masks: for a mask
+            that several layers share (`layers.masks.combined_bias`).
         use_causal_mask: whether a query attends only to keys at or before its own position.
-        cache: `[b, 2, g, l, d]`, see above.
+        cache: `KeyValues`, see above.
         cache_update_index: int32 scalar, the cache position of the first query.
         return_attention_scores: whether to return the attention weights as well.
         training: whether dropout is active.
@@ -121,6 +133,7 @@ class MultiHeadAttention(keras.layers.Layer):
         value: Any = None,
         padding_mask: Any = None,
         attention_mask: Any = None,
+        attention_bias: Any = None,
         use_causal_mask: bool = False,
         cache: Any = None,
         cache_update_index: Any = None,
@@ -148,14 +161,21 @@ class MultiHeadAttention(keras.layers.Layer):
         if cache is not None:
             if self.is_self_attention:
                 offset = cache_update_index
-                update = ops.cast(self._stacked(pairs), cache.dtype)
-                cache = ops.slice_update(cache, (0, 0, 0, cache_update_index, 0), update)
+                start = (0, 0, cache_update_index, 0)
+                cache = KeyValues(
+                    *(
+                        ops.slice_update(old, start, ops.cast(new, old.dtype))
+                        for old, new in zip(cache, ops.split(pairs, 2, axis=1), strict=True)
+                    )
+                )
                 keras_mask = None  # covers the new positions only, not the cache
-            keys, values = (ops.squeeze(part, axis=1) for part in ops.split(cache, 2, axis=1))
+            keys, values = cache
         else:
             keys, values = ops.split(pairs, 2, axis=1)
         causal = causal_mask(ops.shape(query)[1], ops.shape(keys)[2], offset) if use_causal_mask else None
-        bias = attention_bias(padding_mask, keras_mask, attention_mask, causal)
+        bias = combined_bias(padding_mask, keras_mask, attention_mask, causal)
+        if attention_bias is not None:
+            bias = attention_bias if bias is None else bias + attention_bias
         context, scores = self._attend(queries, keys, values, bias, training)
         output = self.output_projection(context)
 
@@ -166,13 +186,14 @@ class MultiHeadAttention(keras.layers.Layer):
             results.append(cache)
         return results[0] if len(results) == 1 else tuple(results)
 
-    def project_key_value(self, value: Any) -> Any:
-        """Returns keys and values `[b, 2, g, k, d]` of `value [b, k, w]`: the cache of cross-attention."""
-        return self._stacked(self._project_pairs(value))
+    def project_key_value(self, value: Any) -> KeyValues:
+        """Returns keys and values, each `[b, g, k, d]`, of `value [b, k, w]`: the cache of cross-attention."""
+        return KeyValues(*ops.split(self._project_pairs(value), 2, axis=1))
 
-    def empty_cache(self, batch_size: Any, max_length: int) -> Any:
-        """Returns a cache of zeros `[batch_size, 2, g, max_length, d]` in the compute dtype."""
-        return ops.zeros((batch_size, 2, self.num_key_value_heads, max_length, self.key_dim), dtype=self.compute_dtype)
+    def empty_cache(self, batch_size: Any, max_length: int) -> KeyValues:
+        """Returns a cache of zeros, each of its tensors `[batch_size, g, max_length, d]`, in the compute dtype."""
+        shape = (batch_size, self.num_key_value_heads, max_length, self.key_dim)
+        return KeyValues(ops.zeros(shape, dtype=self.compute_dtype), ops.zeros(shape, dtype=self.compute_dtype))
 
     def _project_query_key_value(self, query: Any) -> tuple[Any, Any]:
         """Queries `[b, h, q, d]`, and keys and values below each other `[b, 2g, q, d]`."""
@@ -189,10 +210,6 @@ class MultiHeadAttention(keras.layers.Layer):
         batch, length = ops.shape(x)[:2]
         x = ops.reshape(x, (batch, length, heads, self.key_dim))
         return ops.transpose(x, (0, 2, 1, 3))  # [b, heads, n, d]
-
-    def _stacked(self, pairs: Any) -> Any:
-        batch, _, length, _ = ops.shape(pairs)
-        return ops.reshape(pairs, (batch, 2, self.num_key_value_heads, length, self.key_dim))
 
     def _attend(self, query: Any, key: Any, value: Any, bias: Any, training: bool | None) -> tuple[Any, Any]:
         """Attention of `query [b, h, q, d]` over `key` and `value [b, g, k, d]`: `[b, q, h*d]` and `[b, h, q, k]`."""
@@ -228,10 +245,10 @@ class MultiHeadAttention(keras.layers.Layer):
         cache = kwargs.get("cache")
         results = [output]
         if kwargs.get("return_attention_scores"):
-            keys = value.shape[1] if value is not None else cache.shape[3] if cache is not None else length
+            keys = value.shape[1] if value is not None else cache.keys.shape[2] if cache is not None else length
             results.append(keras.KerasTensor((batch, self.num_heads, length, keys), dtype=self.compute_dtype))
         if cache is not None:
-            results.append(keras.KerasTensor(cache.shape, dtype=cache.dtype))
+            results.append(KeyValues(*(keras.KerasTensor(part.shape, dtype=part.dtype) for part in cache)))
         return results[0] if len(results) == 1 else tuple(results)
 
     def compute_mask(self, query: Any, previous_mask: Any = None) -> Any:

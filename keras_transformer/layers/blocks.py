@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
-from keras_transformer.layers.attention import MultiHeadAttention
+from keras_transformer.layers.attention import KeyValues, MultiHeadAttention
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.normalization import normalization
 
@@ -195,14 +196,19 @@ class TransformerDecoderBlock(TransformerBlock):
         encoder_sequence: `[b, s, w]`, or None when `cross_attention_cache` is given or there is no cross-attention.
         decoder_padding_mask: `[b, n]`, or `[b, l]` with a cache; a Keras mask is used too (without a cache).
         encoder_padding_mask: `[b, s]`.
-        self_attention_cache: `[b, 2, g, l, d]`, see `MultiHeadAttention`.
+        self_attention_bias, cross_attention_bias: float32, broadcastable to `[b, h, n, n or l]` and `[b, h, n, s]`;
+            see `attention_bias` of `MultiHeadAttention`.
+        self_attention_cache: `KeyValues` of `[b, g, l, d]`, see `MultiHeadAttention`.
         self_attention_cache_update_index: int32 scalar, the position of the first element of `decoder_sequence`.
-        cross_attention_cache: `[b, 2, g, s, d]` from `project_encoder(encoder_sequence)`.
+        cross_attention_cache: `KeyValues` of `[b, g, s, d]` from `project_encoder(encoder_sequence)`. It may be of
+            fewer rows than `decoder_sequence`, b of r x b: then r rows in a row share one, none of it copied.
         use_causal_mask: whether a position sees only itself and those before it.
+        return_attention_scores: whether to return the weights of the cross-attention as well.
         training: whether dropout is active.
 
     Returns:
-        `[b, n, w]`, or `(output, self_attention_cache)` when called with `self_attention_cache`.
+        `[b, n, w]`; with `return_attention_scores` also `[b, h, n, s]`; with `self_attention_cache` also the updated
+        cache; in this order.
 
     Raises:
         ValueError: the block has cross-attention and is given neither `encoder_sequence` nor `cross_attention_cache`;
@@ -236,10 +242,13 @@ class TransformerDecoderBlock(TransformerBlock):
         encoder_sequence: Any = None,
         decoder_padding_mask: Any = None,
         encoder_padding_mask: Any = None,
+        self_attention_bias: Any = None,
+        cross_attention_bias: Any = None,
         self_attention_cache: Any = None,
         self_attention_cache_update_index: Any = None,
         cross_attention_cache: Any = None,
         use_causal_mask: bool = True,
+        return_attention_scores: bool = False,
         training: bool | None = None,
         mask: Any = None,
         decoder_sequence_mask: Any = None,
@@ -254,6 +263,7 @@ class TransformerDecoderBlock(TransformerBlock):
             x,
             padding_mask=decoder_padding_mask,
             query_mask=mask if decoder_sequence_mask is None else decoder_sequence_mask,
+            attention_bias=self_attention_bias,
             use_causal_mask=use_causal_mask,
             cache=self_attention_cache,
             cache_update_index=self_attention_cache_update_index,
@@ -265,33 +275,59 @@ class TransformerDecoderBlock(TransformerBlock):
         if not self.normalize_first:
             x = self.self_attention_norm(x)
 
+        scores = None
         if self.cross_attention is not None:
-            x = self._attend_to_encoder(
-                x, encoder_sequence, cross_attention_cache, encoder_padding_mask, encoder_sequence_mask, training
+            x, scores = self._attend_to_encoder(
+                x,
+                encoder_sequence,
+                cross_attention_cache,
+                return_attention_scores,
+                padding_mask=encoder_padding_mask,
+                attention_bias=cross_attention_bias,
+                value_mask=encoder_sequence_mask,
+                training=training,
             )
 
         residual = x
         x = self.feed_forward_norm(x) if self.normalize_first else x
         x = residual + self.feed_forward_dropout(self.feed_forward(x, training=training), training=training)
         x = x if self.normalize_first else self.feed_forward_norm(x)
-        return x if self_attention_cache is None else (x, self_attention_cache)
+        results = [x]
+        if return_attention_scores:
+            results.append(scores)
+        if self_attention_cache is not None:
+            results.append(self_attention_cache)
+        return results[0] if len(results) == 1 else tuple(results)
 
     def _attend_to_encoder(
-        self, inputs: Any, sequence: Any, cache: Any, padding_mask: Any, mask: Any, training: bool | None
-    ) -> Any:
+        self, inputs: Any, sequence: Any, cache: Any, return_attention_scores: bool, **options: Any
+    ) -> tuple[Any, Any]:
+        """The cross-attention sublayer: `[b, n, w]`, and its scores if asked for."""
         if sequence is None and cache is None:
             raise ValueError(f"{self.name} needs `encoder_sequence` or `cross_attention_cache`; received neither")
         attention = self._cross_attention()
         x = self.cross_attention_norm(inputs) if self.normalize_first else inputs
         if cache is None:
-            x = attention(x, sequence, padding_mask=padding_mask, value_mask=mask, training=training)
+            found = attention(x, sequence, return_attention_scores=return_attention_scores, **options)
+            x, scores = found if return_attention_scores else (found, None)
         else:
-            x, _ = attention(x, padding_mask=padding_mask, value_mask=mask, cache=cache, training=training)
-        x = inputs + self.cross_attention_dropout(x, training=training)
-        return x if self.normalize_first else self.cross_attention_norm(x)
+            shape, width = ops.shape(x), x.shape[-1]
+            # rows that share a memory are positions of one query: its keys and values are neither copied nor repeated
+            x = ops.reshape(x, (ops.shape(cache[0])[0], -1, width))
+            x, scores, _ = attention(x, cache=cache, return_attention_scores=True, **options)
+            x = ops.reshape(x, shape)
+            if return_attention_scores:  # [b, h, r * n, s] -> [r * b, h, n, s]
+                scores = self._scores_of_rows(scores, shape[0], shape[1])
+        x = inputs + self.cross_attention_dropout(x, training=options.get("training"))
+        return (x if self.normalize_first else self.cross_attention_norm(x)), scores
 
-    def project_encoder(self, encoder_sequence: Any) -> Any:
-        """Returns the cross-attention cache `[b, 2, g, s, d]` of `encoder_sequence [b, s, w]`."""
+    def _scores_of_rows(self, scores: Any, rows: Any, length: Any) -> Any:
+        batch, heads, _, keys = ops.shape(scores)
+        scores = ops.reshape(scores, (batch, heads, -1, length, keys))
+        return ops.reshape(ops.transpose(scores, (0, 2, 1, 3, 4)), (rows, heads, length, keys))
+
+    def project_encoder(self, encoder_sequence: Any) -> KeyValues:
+        """Returns the cross-attention cache, tensors of `[b, g, s, d]`, of `encoder_sequence [b, s, w]`."""
         return self._cross_attention().project_key_value(encoder_sequence)
 
     def _cross_attention(self) -> MultiHeadAttention:
@@ -299,14 +335,20 @@ class TransformerDecoderBlock(TransformerBlock):
             raise ValueError(f"{self.name} was built without an encoder sequence and has no cross-attention")
         return self.cross_attention
 
-    def empty_cache(self, batch_size: Any, max_length: int) -> Any:
-        """Returns an empty self-attention cache `[batch_size, 2, g, max_length, d]`."""
+    def empty_cache(self, batch_size: Any, max_length: int) -> KeyValues:
+        """Returns an empty self-attention cache, tensors of `[batch_size, g, max_length, d]`."""
         return self.self_attention.empty_cache(batch_size, max_length)
 
-    def compute_output_spec(self, decoder_sequence: Any, *_: Any, **kwargs: Any) -> Any:
-        output = keras.KerasTensor(decoder_sequence.shape, dtype=self.compute_dtype)
-        cache = kwargs.get("self_attention_cache")
-        return output if cache is None else (output, keras.KerasTensor(cache.shape, dtype=cache.dtype))
+    def compute_output_spec(self, decoder_sequence: Any, encoder_sequence: Any = None, *_: Any, **kwargs: Any) -> Any:
+        results = [keras.KerasTensor(decoder_sequence.shape, dtype=self.compute_dtype)]
+        memory, cache = kwargs.get("cross_attention_cache"), kwargs.get("self_attention_cache")
+        if kwargs.get("return_attention_scores"):
+            keys = encoder_sequence.shape[1] if encoder_sequence is not None else memory.keys.shape[2]
+            shape = (decoder_sequence.shape[0], self.num_heads, decoder_sequence.shape[1], keys)
+            results.append(keras.KerasTensor(shape, dtype=self.compute_dtype))
+        if cache is not None:
+            results.append(KeyValues(*(keras.KerasTensor(part.shape, dtype=part.dtype) for part in cache)))
+        return results[0] if len(results) == 1 else tuple(results)
 
     def compute_mask(self, decoder_sequence: Any, previous_mask: Any = None) -> Any:
         return previous_mask

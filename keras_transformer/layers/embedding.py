@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -92,6 +93,8 @@ class SinePositionEncoding(keras.layers.Layer):
     Call arguments:
         inputs: `[b, n, w]`; only its shape is used.
         start_index: int32 scalar, the position of the first element.
+        max_length: number that all positions are below. A single position is then looked up in a table rather than
+            computed: quicker where a decoder asks for one at every step.
 
     Returns: `[1, n, w]`.
 
@@ -106,16 +109,21 @@ class SinePositionEncoding(keras.layers.Layer):
         self.max_wavelength = max_wavelength
         self.supports_masking = True
 
-    def call(self, inputs: Any, start_index: Any = 0) -> Any:
+    def call(self, inputs: Any, start_index: Any = 0, max_length: int | None = None) -> Any:
         length, width = ops.shape(inputs)[1:]
         half = (width + 1) // 2
-        frequency = ops.exp(ops.arange(half, dtype="float32") * (-math.log(self.max_wavelength) / max(half - 1, 1)))
-        position = ops.cast(ops.arange(length, dtype="int32") + start_index, "float32")
-        angle = position[:, None] * frequency[None, :]
-        encoding = ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=-1)[None, :, :width]
+        frequency = np.exp(np.arange(half) * (-math.log(self.max_wavelength) / max(half - 1, 1)))
+        if max_length is not None and length == 1:
+            angle = np.arange(max_length)[:, None] * frequency
+            table = np.concatenate([np.sin(angle), np.cos(angle)], axis=-1)[:, :width].astype("float32")
+            encoding = ops.take(ops.convert_to_tensor(table), start_index, axis=0)[None, None]
+        else:
+            position = ops.cast(ops.arange(length, dtype="int32") + start_index, "float32")
+            angle = position[:, None] * ops.convert_to_tensor(frequency[None].astype("float32"))
+            encoding = ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=-1)[None, :, :width]
         return ops.cast(encoding, self.compute_dtype)
 
-    def compute_output_spec(self, inputs: Any, start_index: Any = 0) -> Any:
+    def compute_output_spec(self, inputs: Any, start_index: Any = 0, max_length: int | None = None) -> Any:
         return keras.KerasTensor((1, *inputs.shape[1:]), dtype=self.compute_dtype)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
@@ -154,12 +162,12 @@ class PositionEmbedding(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs: Any, start_index: Any = 0) -> Any:
+    def call(self, inputs: Any, start_index: Any = 0, max_length: int | None = None) -> Any:
         positions = ops.arange(ops.shape(inputs)[1], dtype="int32") + start_index
         positions = ops.minimum(positions, self.max_length - 1)
         return ops.cast(ops.take(self.embeddings, positions, axis=0), self.compute_dtype)[None]
 
-    def compute_output_spec(self, inputs: Any, start_index: Any = 0) -> Any:
+    def compute_output_spec(self, inputs: Any, start_index: Any = 0, max_length: int | None = None) -> Any:
         return keras.KerasTensor((1, *inputs.shape[1:]), dtype=self.compute_dtype)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:

@@ -24,7 +24,7 @@ def causal_mask(query_length: Any, key_length: Any, offset: Any = 0) -> Any:
     return (keys <= queries)[None]
 
 
-def attention_bias(
+def combined_bias(
     padding_mask: Any = None, keras_mask: Any = None, attention_mask: Any = None, causal: Any = None
 ) -> Any:
     """Combines masks into what is added to the logits: float32, broadcastable to `[b, h, q, k]`, or None.

@@ -5,13 +5,17 @@ Shapes: b batch, s source length, t target length, w width, v vocabulary size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
+from keras_transformer.generation.interface import StepOutput
+from keras_transformer.layers.attention import KeyValues
 from keras_transformer.layers.blocks import TransformerDecoderBlock, TransformerEncoderBlock
 from keras_transformer.layers.embedding import PositionEmbedding, SinePositionEncoding, TokenEmbedding
+from keras_transformer.layers.masks import causal_mask, combined_bias
 from keras_transformer.layers.normalization import normalization as make_normalization
 from keras_transformer.models.presets import preset_config
 
@@ -22,12 +26,12 @@ class DecoderMemory(NamedTuple):
     """What the decoder reads of a source sentence, the same at every step and for every hypothesis.
 
     Attributes:
-        key_values: for each decoder block the cross-attention cache `[b, 2, heads, s, width per head]`.
-        padding_mask: `[b, s]`, True where the source has a token.
+        key_values: for each decoder block the cross-attention cache, `KeyValues` of `[b, heads, s, width per head]`.
+        bias: float32 `[b, 1, 1, s]`, what keeps attention off the padding.
     """
 
-    key_values: tuple[Any, ...]
-    padding_mask: Any
+    key_values: tuple[KeyValues, ...]
+    bias: Any
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -167,30 +171,86 @@ class Seq2SeqTransformer(keras.Model):
     def memory(self, source_ids: Any) -> DecoderMemory:
         """Encodes `source_ids [b, s]` and projects the keys and values of every decoder block, once for a sentence."""
         encoded, padding_mask = self.encode(source_ids, training=False)
-        return DecoderMemory(tuple(block.project_encoder(encoded) for block in self.decoder_blocks), padding_mask)
+        key_values = tuple(block.project_encoder(encoded) for block in self.decoder_blocks)
+        return DecoderMemory(key_values, combined_bias(padding_mask))
 
-    def empty_cache(self, batch_size: Any, max_length: int) -> tuple[Any, ...]:
+    def empty_cache(self, rows: Any, max_length: int) -> tuple[KeyValues, ...]:
         """Returns an empty self-attention cache for every decoder block."""
-        return tuple(block.empty_cache(batch_size, max_length) for block in self.decoder_blocks)
+        return tuple(block.empty_cache(rows, max_length) for block in self.decoder_blocks)
 
-    def step(self, ids: Any, index: Any, cache: tuple[Any, ...], memory: DecoderMemory) -> tuple[Any, tuple[Any, ...]]:
-        """One step of decoding: float32 logits `[b, v]` that follow `ids [b]` at position `index`, and the cache."""
+    def step(
+        self,
+        ids: Any,
+        index: Any,
+        cache: tuple[KeyValues, ...],
+        memory: DecoderMemory,
+        return_attention: bool = False,
+    ) -> StepOutput:
+        """One step of decoding, for `keras_transformer.generation.search`.
+
+        Args:
+            ids: int32 `[r * b]`, each b-th part of them the hypotheses of one sentence.
+            index: int32 scalar, the position of the ids.
+            cache: of `r * b` rows, from `empty_cache` or the step before.
+            memory: of b sentences.
+            return_attention: whether to return where the last block looked in the source, the mean of its heads.
+
+        Returns: float32 logits `[r * b, v]` of what follows, the cache, and the attention `[r * b, s]` or None.
+        """
+        length = cache[0].keys.shape[2]
         x = self.token_embedding(ids[:, None])
-        x = x + self.target_positions(x, start_index=index)
-        updated = []
+        x = x + self.target_positions(x, start_index=index, max_length=length)
+        bias = combined_bias(causal=causal_mask(1, length, index))  # once for all blocks
+        # TensorFlow 2.21's graph optimiser fuses a product with the bias added to it, and where that is the same in
+        # every turn of a loop, the loop ends with nothing: an operation inside the loop keeps it from seeing so
+        memory_bias = ops.minimum(memory.bias, 0.0)
+        attention, updated = None, []
         for block, block_cache, key_values in zip(self.decoder_blocks, cache, memory.key_values, strict=True):
-            x, block_cache = block(
+            x, *attention, block_cache = block(
                 x,
-                encoder_padding_mask=memory.padding_mask,
+                self_attention_bias=bias,
+                cross_attention_bias=memory_bias,
                 self_attention_cache=block_cache,
                 self_attention_cache_update_index=index,
                 cross_attention_cache=key_values,
+                use_causal_mask=False,
+                return_attention_scores=return_attention,
                 training=False,
             )
             updated.append(block_cache)
         x = x if self.decoder_norm is None else self.decoder_norm(x)
-        logits = self.token_embedding(x[:, 0], reverse=True)
-        return ops.cast(logits, "float32"), tuple(updated)
+        logits = ops.cast(self.token_embedding(x[:, 0], reverse=True), "float32")
+        seen = ops.mean(ops.cast(attention[0][:, :, 0], "float32"), axis=1) if attention else None
+        return StepOutput(logits, tuple(updated), seen)
+
+    def alignment(self, source_ids: Any, target_ids: Any, heads: Sequence[tuple[int, int]] | None = None) -> Any:
+        """Returns where the decoder looks in the source for each target position: `[b, t, s]`, rows that sum to 1.
+
+        Args:
+            source_ids: `[b, s]`.
+            target_ids: `[b, t]`, beginning with the start id.
+            heads: (block, head) of the cross-attention heads that are averaged; none means all of the last block.
+
+        Raises:
+            ValueError: there is no such head.
+        """
+        last = self.num_decoder_layers - 1
+        heads = [(last, head) for head in range(self.num_heads)] if heads is None else heads
+        for block, head in heads:
+            if not (0 <= block <= last and 0 <= head < self.num_heads):
+                raise ValueError(
+                    f"no cross-attention head {head} in block {block}; there are {last + 1} blocks of {self.num_heads}"
+                )
+        encoded, padding_mask = self.encode(source_ids, training=False)
+        x = self.token_embedding(target_ids)
+        x = x + self.target_positions(x)
+        scores = []
+        for block in self.decoder_blocks:
+            x, weights = block(
+                x, encoded, encoder_padding_mask=padding_mask, return_attention_scores=True, training=False
+            )
+            scores.append(weights)
+        return ops.mean(ops.stack([ops.cast(scores[i][:, j], "float32") for i, j in heads]), axis=0)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from keras_transformer.errors import UserError
+from keras_transformer.errors import refuse_unless
 from keras_transformer.models.presets import preset_config
 
 # What a model has where neither the user nor the preset says anything.
@@ -56,10 +56,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         preset_config(self.preset)
-        _refuse_unless(
+        refuse_unless(
             self.activation in (None, "relu", "gelu", "swiglu"), "activation", self.activation, "relu, gelu or swiglu"
         )
-        _refuse_unless(
+        refuse_unless(
             self.normalization in (None, "layer_norm", "rms_norm"),
             "normalization",
             self.normalization,
@@ -67,7 +67,7 @@ class ModelConfig:
         )
         for name in ("dropout", "attention_dropout", "activation_dropout"):
             rate = getattr(self, name)
-            _refuse_unless(rate is None or 0 <= rate < 1, name, rate, "at least 0 and less than 1")
+            refuse_unless(rate is None or 0 <= rate < 1, name, rate, "at least 0 and less than 1")
         for name in (
             "num_encoder_layers",
             "num_decoder_layers",
@@ -77,13 +77,13 @@ class ModelConfig:
             "num_key_value_heads",
         ):
             count = getattr(self, name)
-            _refuse_unless(count is None or count > 0, name, count, "1 or more")
+            refuse_unless(count is None or count > 0, name, count, "1 or more")
         numbers = self.arguments()
         heads, groups = numbers["num_heads"], numbers["num_key_value_heads"]
-        _refuse_unless(
+        refuse_unless(
             numbers["hidden_dim"] % heads == 0, "hidden_dim", numbers["hidden_dim"], f"a multiple of num_heads, {heads}"
         )
-        _refuse_unless(
+        refuse_unless(
             groups is None or heads % groups == 0, "num_key_value_heads", groups, f"a divisor of num_heads, {heads}"
         )
 
@@ -137,24 +137,19 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         policies = ("float32", "mixed_bfloat16", "mixed_float16")
-        _refuse_unless(
+        refuse_unless(
             self.dtype_policy in policies, "dtype_policy", self.dtype_policy, f"one of {', '.join(policies)}"
         )
-        _refuse_unless(
+        refuse_unless(
             0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and less than 1"
         )
-        _refuse_unless(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
-        _refuse_unless(0 < self.beta_2 < 1, "beta_2", self.beta_2, "more than 0 and less than 1")
+        refuse_unless(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
+        refuse_unless(0 < self.beta_2 < 1, "beta_2", self.beta_2, "more than 0 and less than 1")
         averaging = self.averaging
-        _refuse_unless(averaging is None or 0 < averaging < 1, "averaging", averaging, "more than 0 and less than 1")
+        refuse_unless(averaging is None or 0 < averaging < 1, "averaging", averaging, "more than 0 and less than 1")
         for name in ("steps", "batch_tokens", "warmup_steps", "evaluate_every", "checkpoint_every"):
-            _refuse_unless(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
+            refuse_unless(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
         for name in ("minutes", "clip_norm", "patience"):
             value = getattr(self, name)
-            _refuse_unless(value is None or value > 0, name, value, "more than 0, or none")
-        _refuse_unless(self.seed >= 0, "seed", self.seed, "0 or more")
-
-
-def _refuse_unless(good: bool, name: str, value: Any, wanted: str) -> None:
-    if not good:
-        raise UserError(f"{name} is {value!r}, expected {wanted}")
+            refuse_unless(value is None or value > 0, name, value, "more than 0, or none")
+        refuse_unless(self.seed >= 0, "seed", self.seed, "0 or more")

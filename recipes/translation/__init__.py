@@ -225,7 +225,7 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
     directory.check_trained()
     config = load_config(Config, directory.config)
     pairs = directory.read_examples("test") if data is None else _texts(_read(read_file, data, config.columns))
-    name = "test" if data is None else "_".join(Path(data.partition(",")[0]).parts).lstrip("/_.")
+    name = "test" if data is None else Path(data.partition(",")[0]).name
     if limit is not None and limit < len(pairs):
         pairs, name = pairs[:limit], f"{name}.first-{limit}"
     translator = generation.load(run)

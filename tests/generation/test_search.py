@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_transformer.generation import GreedyDecoder, greedy_search
+from keras_transformer.generation import Decoder, SpecialIds, StepOutput, generate_ids
 from keras_transformer.models import Seq2SeqTransformer
 
 PAD, START, END = 0, 1, 2
-SPECIAL = {"start_id": START, "end_id": END, "pad_id": PAD}
+SPECIAL = SpecialIds(START, END, PAD)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -30,24 +30,24 @@ def table(chains: list[list[int]], vocabulary: int = 10) -> np.ndarray:
     return logits
 
 
-def search(chains: list[list[int]], max_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def search_chains(chains: list[list[int]], max_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Searches among chains, and counts the steps in the cache."""
     logits, steps = ops.convert_to_tensor(table(chains)), []
 
-    def step(ids: Any, index: Any, cache: Any) -> tuple[Any, Any]:
+    def step(ids: Any, index: Any, cache: Any) -> StepOutput:
         steps.append(int(index))
         rows = ops.arange(len(chains))
         flat = ops.reshape(logits, (-1, logits.shape[-1]))
-        return ops.take(flat, rows * logits.shape[1] + ids, axis=0), cache
+        return StepOutput(ops.take(flat, rows * logits.shape[1] + ids, axis=0), cache)
 
-    found = greedy_search(step, (), len(chains), max_length, **SPECIAL)
+    found = generate_ids(step, (), len(chains), max_length, SPECIAL)
     assert steps == list(range(len(steps)))
-    return np.asarray(found.ids), np.asarray(found.lengths), np.asarray(found.scores), len(steps)
+    return np.asarray(found.ids)[:, 0], np.asarray(found.lengths)[:, 0], np.asarray(found.scores)[:, 0], len(steps)
 
 
 def test_every_row_ends_where_it_ends() -> None:
     chains = [[3, 4, END], [5, 6, 7, 8, END], [END]]
-    ids, lengths, scores, steps = search(chains, max_length=8)
+    ids, lengths, scores, steps = search_chains(chains, max_length=8)
     assert ids.tolist() == [[3, 4, 2, 0, 0, 0, 0, 0], [5, 6, 7, 8, 2, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0, 0]]
     assert lengths.tolist() == [2, 4, 0]
     assert steps == 5  # as many as the longest row has, the end included
@@ -58,14 +58,14 @@ def test_every_row_ends_where_it_ends() -> None:
 
 
 def test_the_limit_of_length() -> None:
-    ids, lengths, _, steps = search([[3, 4, 5, 6, 7, END], [5, 6, END]], max_length=4)
+    ids, lengths, _, steps = search_chains([[3, 4, 5, 6, 7, END], [5, 6, END]], max_length=4)
     assert ids.tolist() == [[3, 4, 5, 6], [5, 6, 2, 0]]
     assert lengths.tolist() == [4, 2]
     assert steps == 4
 
 
 def test_padding_that_the_model_chose_does_not_shorten_the_answer() -> None:
-    ids, lengths, _, _ = search([[3, PAD, 5, END], [4, 5, 6, 7]], max_length=4)
+    ids, lengths, _, _ = search_chains([[3, PAD, 5, END], [4, 5, 6, 7]], max_length=4)
     assert ids.tolist() == [[3, 0, 5, 2], [4, 5, 6, 7]]
     assert lengths.tolist() == [3, 4]
 
@@ -103,7 +103,8 @@ def one_shot(model: Seq2SeqTransformer) -> list[tuple[list[int], float]]:
 
 @pytest.fixture(scope="module")
 def decoded(model: Seq2SeqTransformer) -> dict[str, np.ndarray]:
-    return GreedyDecoder(model, max_length=8, **SPECIAL).predict_on_batch(SOURCES)
+    found = Decoder(model, 8, SPECIAL).predict_on_batch(SOURCES)
+    return {name: value[:, 0] for name, value in found.items()}
 
 
 def test_equals_a_plain_loop_over_one_shot_logits(
@@ -118,16 +119,16 @@ def test_equals_a_plain_loop_over_one_shot_logits(
 
 
 def test_a_batch_equals_its_sentences(model: Seq2SeqTransformer, decoded: dict[str, np.ndarray]) -> None:
-    decoder = GreedyDecoder(model, max_length=8, **SPECIAL)
+    decoder = Decoder(model, 8, SPECIAL)
     for row in range(0, 6, 2):
         source = SOURCES[row][SOURCES[row] != PAD]
         alone = decoder.search(ops.convert_to_tensor(source[None]))
-        np.testing.assert_array_equal(np.asarray(alone.ids)[0], decoded["ids"][row])
-        np.testing.assert_allclose(np.asarray(alone.scores)[0], decoded["scores"][row], atol=1e-5)
+        np.testing.assert_array_equal(np.asarray(alone.ids)[0, 0], decoded["ids"][row])
+        np.testing.assert_allclose(np.asarray(alone.scores)[0, 0], decoded["scores"][row], atol=1e-5)
 
 
 def test_the_decoder_has_the_weights_of_its_model(model: Seq2SeqTransformer) -> None:
-    decoder = GreedyDecoder(model, max_length=4, **SPECIAL)
+    decoder = Decoder(model, 4, SPECIAL)
     before = decoder.predict_on_batch(SOURCES[:2])["scores"]
     weights = model.get_weights()
     try:

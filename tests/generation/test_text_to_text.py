@@ -20,7 +20,10 @@ from keras_transformer.training import RunDirectory
 from tests.layers.reference import randomize
 
 # Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:text . has an answer that reached its limit:UserWarning"),
+]
 
 TEXTS = ["a man", "the man rides a bike", "", "ein Rad", "the", "grün 🚲\0\n"]
 
@@ -65,7 +68,7 @@ def run(model: Seq2SeqTransformer, tokenizer: BytePieceTokenizer, tmp_path_facto
 
 def test_answers_stand_in_order_and_do_not_depend_on_their_batch(translator: TextToText) -> None:
     found = translator.generate(TEXTS)
-    assert found[2] == ("", 0.0, 0)
+    assert found[2] == ("", 0.0, 0, 0.0, True, ())
     assert translator.predict(TEXTS) == [answer.text for answer in found]
     assert len({round(answer.score, 3) for answer in found}) == len(TEXTS), "equal answers prove little"
     for text, answer in zip(TEXTS, found, strict=True):
@@ -76,15 +79,17 @@ def test_answers_stand_in_order_and_do_not_depend_on_their_batch(translator: Tex
 
 def test_the_score_is_that_of_the_pieces(translator: TextToText) -> None:
     source = translator.tokenizer.encode("the man")[None]
-    found = translator.decoder.predict_on_batch(source)
-    ids, length = found["ids"][0], int(found["lengths"][0])
+    found = translator.decoder().predict_on_batch(source)
+    ids, length = found["ids"][0, 0], int(found["lengths"][0, 0])
     scored = ids[: length + 1]  # the end too, where it was reached
     target = np.concatenate([[translator.tokenizer.start_id], scored[:-1]])[None].astype("int32")
     logits = np.asarray(translator.model({"source_ids": source, "target_ids": target}))[0].astype("float64")
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     expected = log_probabilities[np.arange(len(scored)), scored].sum()
     answer = translator.generate(["the man"])[0]
-    assert answer.score == pytest.approx(expected, abs=1e-4)
+    assert answer.score == answer.log_probability == pytest.approx(expected, abs=1e-4)
+    each = log_probabilities[np.arange(len(scored)), scored]
+    assert answer.piece_log_probabilities == pytest.approx(tuple(each), abs=1e-4)
     assert answer.pieces == length
     assert answer.text == translator.tokenizer.decode(ids[:length])
 

@@ -139,9 +139,9 @@ def test_long_pairs_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[st
     data = tsv(tmp_path / "long.tsv", [*pairs(30), ("".join(map(chr, range(0xC0, 0xE0))), "y"), ("z", "y " * 99)])
     config = ["--validation", str(data), "--test", str(data)]
     assert main(["train", "translation", "--data", str(data), "--run", str(tmp_path / "run"), *config, *MICRO]) == 0
-    assert "left out 2 of 32 training pairs longer than 24 source or 39 target pieces, the first being pair 31" in (
-        capsys.readouterr().err
-    )
+    said = capsys.readouterr().err
+    assert f"left out 2 of 32 training pairs longer than 24 source or 39 target pieces, the first at {data}:31" in said
+    assert "warning: 32 of 32 test sources are in the training data too" in said
 
 
 def test_evaluate_another_file(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,7 +151,7 @@ def test_evaluate_another_file(trained: Path, tmp_path: Path, capsys: pytest.Cap
     assert main(["evaluate", str(run), "--data", str(data), "--limit", "5", "--batch_tokens", "64"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["sentences"] == 5
-    assert scores["corpus"] == str(run / "evaluations" / "held-out.tsv.jsonl")
+    assert scores["corpus"] == str(run / "evaluations" / "held-out.tsv.first-5.jsonl")
     assert len(Path(scores["corpus"]).read_text().splitlines()) == 5
     assert json.loads((run / "evaluations" / "test.json").read_text())["sentences"] == 3
 
@@ -215,7 +215,7 @@ def test_resume_without_a_run(tmp_path: Path, corpus: Path, capsys: pytest.Captu
 
 def test_a_run_in_an_impossible_place(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = errors_of(capsys, "train", "translation", "--data", corpus, "--run", corpus / "run", *MICRO)
-    assert f"{corpus}/run cannot be made: Not a directory; give another --run" in said
+    assert f"{corpus}/run cannot be made: " in said
 
 
 @pytest.mark.parametrize(
@@ -259,12 +259,23 @@ def test_data_that_is_not_there(tmp_path: Path, corpus: Path, capsys: pytest.Cap
         (["--training.label_smoothing", "much"], "--training.label_smoothing: expected a number, got 'much'"),
         (["--vocabulary_size", "9000"], "vocabulary_size 9000 is more than the text gives: "),
         (["--vocabulary_size", "100"], "vocabulary_size 100 is too small: "),
+        (["--training.batch_tokens", "4"], "a batch of 4 tokens cannot hold the longest row of "),
+        (["--max_source_length", "1"], "no row is within the limits of length (source 1, target 39, in pieces)"),
+        (["--languages", "en-fr"], "languages is 'en-fr', but data is no public set: leave languages out"),
     ],
 )
 def test_values_that_make_no_sense(
     tmp_path: Path, corpus: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
 ) -> None:
     assert message in train_error(capsys, tmp_path / "run", "--data", corpus, *flags)
+
+
+@pytest.mark.parametrize("flag", ["--validation", "--test", "--columns"])
+def test_options_that_built_in_data_has_no_use_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    said = train_error(capsys, tmp_path / "run", "--data", "generated", flag, "x", *(["y"] if "col" in flag else []))
+    assert f"{flag[2:]} is given, but data is 'generated': {flag[2:]} belongs to files of your own" in said
 
 
 def test_unknown_keys_are_told_with_file_and_line(
@@ -338,9 +349,10 @@ def test_aligned_files_and_a_header(tmp_path: Path) -> None:
     recipe = import_module("keras_transformer.recipes.translation")
     aligned = recipe.load_splits(recipe.Config(data=f"{tmp_path}/t.en,{tmp_path}/t.de"))
     named = recipe.load_splits(recipe.Config(data=str(table), columns=["en", "de"]))
-    assert aligned == named
-    assert sorted(pair for split in aligned.values() for pair in split) == sorted(rows)
+    texts = [{name: [row.fields for row in rows] for name, rows in splits.items()} for splits in (aligned, named)]
+    assert texts[0] == texts[1]
+    assert sorted(pair for split in texts[0].values() for pair in split) == sorted(rows)
     held_out = tsv(tmp_path / "held-out.tsv", pairs(45)[40:])
     given = recipe.load_splits(recipe.Config(data=f"{tmp_path}/t.en,{tmp_path}/t.de", test=str(held_out)))
-    assert given["test"] == pairs(45)[40:]
+    assert [row.fields for row in given["test"]] == pairs(45)[40:]
     assert len(given["train"]) + len(given["validation"]) == 40

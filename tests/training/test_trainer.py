@@ -283,8 +283,8 @@ def test_a_full_disk(fresh: Callable[..., Trained], tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(trainer, "save_checkpoint", full)
     message = (
-        r"checkpoints: the checkpoint of step 4 cannot be written: No space left on device; "
-        r"the one before it is intact, take the training up with --resume"
+        r"the checkpoint of step 4 cannot be written: No space left on device; "
+        r"what was saved before is intact, make room and take the training up with --resume"
     )
     with pytest.raises(UserError, match=message):
         fresh(tmp_path, replace(CONFIG, checkpoint_every=2))

@@ -1,0 +1,114 @@
+"""How to search: the options that a user can set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from keras_transformer.errors import UserError, refuse_unless
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How an answer is searched for. The default is greedy search: the likeliest piece at every step.
+
+    Lengths are in pieces, the end not counted.
+
+    Args:
+        beam: hypotheses kept at every step.
+        n_best: answers returned, at most `beam`.
+        length_penalty: alpha of https://arxiv.org/abs/1609.08144, equation 14: the log-probability is divided by
+            `((5 + length) / 6) ** alpha`, the end counted. 0 prefers short answers, 1 long ones.
+        coverage_penalty: beta of the same equation: answers that leave a part of the source out lose.
+        min_length: the fewest pieces of an answer.
+        max_length: the most pieces of an answer; none means as many as the model was trained on.
+        min_ratio, max_ratio: the same as multiples of the source's pieces.
+        force_end: whether an answer that reaches the limit is made to end there; otherwise it is cut.
+        repetition_penalty: above 1 makes pieces that the answer has already less likely
+            (https://arxiv.org/abs/1909.05858, section 4.1).
+        no_repeat_ngram: no sequence of so many pieces occurs twice; 0 means no such rule.
+        forbidden: words that the answer may not contain: no piece that holds one of them is taken.
+        prefix: text that every answer begins with.
+        samples: draw so many answers at random instead of searching for the best; 0 means search.
+        temperature: divides the logits before drawing: below 1 safer, above 1 more varied.
+        top_k: draw among so many of the likeliest pieces; 0 means all.
+        top_p: draw among the likeliest pieces that together have this probability.
+        min_p: draw among the pieces of at least this share of the likeliest one's probability.
+        seed: of the draws; the same seed gives the same answers.
+
+    Raises:
+        UserError: a value is out of its range, or two contradict each other.
+
+    Example:
+        ```python
+        translator.generate(["A man rides a bike."], search=SearchOptions(beam=5, length_penalty=0.6))
+        ```
+    """
+
+    beam: int = 1
+    n_best: int = 1
+    length_penalty: float = 0.0
+    coverage_penalty: float = 0.0
+    min_length: int = 0
+    max_length: int | None = None
+    min_ratio: float = 0.0
+    max_ratio: float | None = None
+    force_end: bool = False
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    forbidden: tuple[str, ...] = ()
+    prefix: str = ""
+    samples: int = 0
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "forbidden", tuple(self.forbidden))
+        self._check_ranges()
+        self._check_pairs()
+
+    @property
+    def count(self) -> int:
+        """How many answers each text gets."""
+        return self.samples or self.n_best
+
+    def _check_ranges(self) -> None:
+        for name in ("beam", "n_best"):
+            refuse_unless(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        for name in ("min_length", "min_ratio", "no_repeat_ngram", "samples", "top_k", "coverage_penalty"):
+            refuse_unless(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        refuse_unless(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
+        refuse_unless(self.max_length is None or self.max_length >= 1, "max_length", self.max_length, "1 or more")
+        refuse_unless(self.max_ratio is None or self.max_ratio > 0, "max_ratio", self.max_ratio, "more than 0")
+        refuse_unless(-10 <= self.length_penalty <= 10, "length_penalty", self.length_penalty, "-10 to 10")
+        for name in ("repetition_penalty", "temperature"):
+            refuse_unless(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
+        refuse_unless(0 < self.top_p <= 1, "top_p", self.top_p, "more than 0 and at most 1")
+        refuse_unless(0 <= self.min_p <= 1, "min_p", self.min_p, "0 to 1")
+        for word in self.forbidden:
+            refuse_unless(bool(word), "forbidden", word, "words of at least one character")
+
+    def _check_pairs(self) -> None:
+        if self.n_best > self.beam:
+            raise UserError(f"n_best is {self.n_best}, more than the beam of {self.beam}; give a beam as large")
+        if self.max_length is not None and self.min_length > self.max_length:
+            raise UserError(f"min_length is {self.min_length}, more than max_length, {self.max_length}")
+        if self.max_ratio is not None and self.min_ratio > self.max_ratio:
+            raise UserError(f"min_ratio is {self.min_ratio}, more than max_ratio, {self.max_ratio}")
+        defaults = {field.name: field.default for field in fields(self)}
+        if self.samples:
+            for name in ("beam", "n_best", "length_penalty", "coverage_penalty"):
+                if getattr(self, name) != defaults[name]:
+                    raise UserError(f"{name} is {getattr(self, name)}, but samples are drawn, not searched: leave it out")
+        else:
+            for name in ("temperature", "top_k", "top_p", "min_p", "seed"):
+                if getattr(self, name) != defaults[name]:
+                    raise UserError(f"{name} is {getattr(self, name)}, but nothing is drawn: set samples to 1 or more")
+            for name in ("length_penalty", "coverage_penalty"):
+                if self.beam == 1 and getattr(self, name) != defaults[name]:
+                    raise UserError(f"{name} is {getattr(self, name)}, but greedy search has one answer: set beam")
+
+
+GREEDY = SearchOptions()

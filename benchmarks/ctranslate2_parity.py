@@ -51,7 +51,8 @@ def report(name: str, found: dict[str, Any]) -> None:
     differences = found["differences"]
     print(
         f"{name}: {found['agreement_with_keras']} % of {found['sentences']} answers agree (figure: {LEAST_AGREEMENT}); "
-        f"{len(differences)} do not, {found['ties']} of them ties"
+        f"{len(differences)} do not, {found['ties']} of them ties; scores of equal answers differ by at most "
+        f"{found['largest_score_difference']}"
     )
     for difference in differences:
         print(f"  sentence {difference['index'] + 1}, {difference['why']}: {difference['source']}")

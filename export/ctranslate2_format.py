@@ -44,8 +44,8 @@ EXPRESSIBLE = {"activation": ACTIVATIONS, "normalization": ("layer_norm", "rms_n
 README = """\
 # {title}, exported by keras-transformer for CTranslate2
 
-A model that {does}. Its weights are float32; `compute_type="int8"` quantises them as they are loaded. On {sentences}
-sentences of the test split it gives Keras's greedy answers, byte for byte, on {agreement} %.
+A model that {does}. Its weights are float32; `compute_type="int8"` quantises them as they are loaded.
+On {sentences} sentences of the test split its float32 greedy answers are Keras's, byte for byte, on {agreement} %.
 
 ```python
 from keras_transformer.export.ctranslate2_model import CTranslate2Model  # pip install 'keras-transformer[ctranslate2]'
@@ -166,9 +166,9 @@ def verify(predictor: TextToText, model: CTranslate2Model, sources: Sequence[str
         sources: texts.
         steps: told of the progress.
 
-    Returns: `sentences`, `agreement_with_keras` (percent of equal answers), `ties` and `differences`, each with
-        `index`, `source`, `keras`, `file` and `why`: "tie" (Keras itself is undecided, by less than `TIE`, between its
-        own piece and the one that CTranslate2 takes) or "other".
+    Returns: `sentences`, `agreement_with_keras` (percent of equal answers), `largest_score_difference` (of equal
+        answers), `ties` and `differences`, each with `index`, `source`, `keras`, `file` and `why`: "tie" (Keras itself
+        is undecided, by less than `verify.TIE`, between its own piece and the one that CTranslate2 takes) or "other".
 
     Raises:
         UserError: there are no texts.
@@ -180,10 +180,14 @@ def verify(predictor: TextToText, model: CTranslate2Model, sources: Sequence[str
         found = [answers[0] for answers in model.run(given)]
     expected = keras_answers(predictor, given, steps, "Keras on the same")
     unlike = differences(predictor, given, expected, found, sys.maxsize)
+    scores = [
+        abs(ours.score - theirs.score) for ours, theirs in zip(expected, found, strict=True) if ours.text == theirs.text
+    ]
     reasons = ["tie" if difference.pop("tie") else "other" for difference in unlike]
     return {
         "sentences": len(given),
         "agreement_with_keras": round(100 * (1 - len(unlike) / len(given)), 2),
+        "largest_score_difference": round(max(scores, default=0.0), 6),
         "ties": reasons.count("tie"),
         "differences": [{**difference, "why": why} for difference, why in zip(unlike, reasons, strict=True)],
     }

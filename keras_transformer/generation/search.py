@@ -134,12 +134,12 @@ def follow(
         allowed = constraints.forbid(logits, ids, index, special.end_id)
         if draw is None:
             best, chosen = ops.top_k(allowed, 1)  # keras.ops.argmax has no form in TFLite's built-in operators
-            best, chosen = best[..., 0], ops.cast(chosen[..., 0], "int32")
+            best, chosen = ops.reshape(best, shape), ops.cast(ops.reshape(chosen, shape), "int32")
         else:
             chosen = draw(allowed, index)
             is_chosen = ops.arange(logits.shape[-1], dtype="int32") == chosen[..., None]
             best = ops.max(ops.where(is_chosen, logits, NEVER), axis=-1)
-        gain = ops.where(ended, 0.0, best - log_partition(logits)[..., 0])
+        gain = ops.where(ended, 0.0, best - ops.reshape(log_partition(logits), shape))
         chosen = ops.where(ended, special.pad_id, chosen)
         ended = ops.logical_or(ended, ops.equal(chosen, special.end_id))
         if constraints.max_lengths is not None:
@@ -148,7 +148,7 @@ def follow(
             "index": index + 1,
             "last": chosen,
             "ended": ended,
-            "ids": ops.slice_update(ids, (0, 0, index), chosen[..., None]),
+            "ids": ops.slice_update(ids, (0, 0, index), ops.expand_dims(chosen, -1)),
             "scores": state["scores"] + gain,
             "cache": output.cache,
         }

@@ -116,7 +116,7 @@ class SinePositionEncoding(keras.layers.Layer):
         if max_length is not None and length == 1:
             angle = np.arange(max_length)[:, None] * frequency
             table = np.concatenate([np.sin(angle), np.cos(angle)], axis=-1)[:, :width].astype("float32")
-            encoding = ops.take(ops.convert_to_tensor(table), start_index, axis=0)[None, None]
+            encoding = ops.reshape(ops.take(ops.convert_to_tensor(table), start_index, axis=0), (1, 1, width))
         else:
             position = ops.cast(ops.arange(length, dtype="int32") + start_index, "float32")
             angle = position[:, None] * ops.convert_to_tensor(frequency[None].astype("float32"))

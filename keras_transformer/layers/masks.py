@@ -24,6 +24,16 @@ def causal_mask(query_length: Any, key_length: Any, offset: Any = 0) -> Any:
     return (keys <= queries)[None]
 
 
+def step_bias(length: int, index: Any) -> Any:
+    """Returns what keeps the query at position `index` off the keys behind it: float32 `[1, 1, 1, length]`.
+
+    The bias of `causal_mask(1, length, index)` in the fewest operations: made anew at every step of decoding. The
+    farther behind, the farther below zero.
+    """
+    keys = ops.reshape(ops.arange(length, dtype="float32"), (1, 1, 1, length))
+    return ops.minimum(ops.cast(index, "float32") - keys, 0.0) * -MASKED
+
+
 def combined_bias(
     padding_mask: Any = None, keras_mask: Any = None, attention_mask: Any = None, causal: Any = None
 ) -> Any:

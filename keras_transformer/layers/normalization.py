@@ -1,21 +1,54 @@
-"""The two normalisations a block can use."""
+"""The normalisations a block can use."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class RootMeanSquareScaling(keras.layers.Layer):
+    """`x / sqrt(mean(x^2) + epsilon)` over the last axis: a normalisation without weights.
+
+    What is left of a layer normalisation when its scale and offset are folded into the projections behind it and its
+    input has a mean of zero: see `keras_transformer.export.folding`.
+
+    Args:
+        epsilon: added to the mean square.
+
+    Input and output: `[..., w]`.
+    """
+
+    def __init__(self, epsilon: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        x = ops.cast(inputs, "float32")
+        scale = ops.rsqrt(ops.mean(x * x, axis=-1, keepdims=True) + self.epsilon)
+        return ops.cast(x * scale, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "epsilon": self.epsilon}
 
 
 def normalization(kind: str, epsilon: float, **kwargs: Any) -> keras.layers.Layer:
     """Returns the normalisation layer called `kind` over the last axis.
 
     Args:
-        kind: "layer_norm" (https://arxiv.org/abs/1607.06450) or "rms_norm" (https://arxiv.org/abs/1910.07467).
+        kind: "layer_norm" (https://arxiv.org/abs/1607.06450), "rms_norm" (https://arxiv.org/abs/1910.07467), or
+            "rms_scaling", which has no weights.
         epsilon: added to the variance or mean square.
 
     Raises:
-        ValueError: `kind` is neither.
+        ValueError: `kind` is none of them.
     """
     if kind == "layer_norm":
         return keras.layers.LayerNormalization(epsilon=epsilon, **kwargs)
@@ -23,4 +56,6 @@ def normalization(kind: str, epsilon: float, **kwargs: Any) -> keras.layers.Laye
         layer = keras.layers.RMSNormalization(epsilon=epsilon, **kwargs)
         layer.supports_masking = True  # Keras 3.15 forgets to say so
         return layer
-    raise ValueError(f"normalization must be 'layer_norm' or 'rms_norm'; received {kind!r}")
+    if kind == "rms_scaling":
+        return RootMeanSquareScaling(epsilon, **kwargs)
+    raise ValueError(f"normalization must be 'layer_norm', 'rms_norm' or 'rms_scaling'; received {kind!r}")

@@ -15,7 +15,7 @@ from keras_transformer.generation.interface import StepOutput
 from keras_transformer.layers.attention import KeyValues
 from keras_transformer.layers.blocks import TransformerDecoderBlock, TransformerEncoderBlock
 from keras_transformer.layers.embedding import PositionEmbedding, SinePositionEncoding, TokenEmbedding
-from keras_transformer.layers.masks import causal_mask, combined_bias
+from keras_transformer.layers.masks import combined_bias, step_bias
 from keras_transformer.layers.normalization import normalization as make_normalization
 from keras_transformer.models.presets import preset_config
 
@@ -53,6 +53,8 @@ class Seq2SeqTransformer(keras.Model):
         activation, normalization, layer_norm_epsilon, normalize_first, use_bias: see `TransformerEncoderBlock`.
         positions: "sine" or "learned".
         max_length: number of learned positions; not used with "sine".
+        decoder_normalization: of the decoder's output, with `normalize_first`; default `normalization`.
+        center_embeddings: whether the mean of each embedding with its position is taken off.
 
     Raises:
         ValueError: an argument that a layer refuses; `positions` is neither.
@@ -83,6 +85,8 @@ class Seq2SeqTransformer(keras.Model):
         use_bias: bool = True,
         positions: str = "sine",
         max_length: int = 1024,
+        decoder_normalization: str | None = None,
+        center_embeddings: bool = False,
         **kwargs: Any,
     ):
         dtype = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
@@ -111,8 +115,10 @@ class Seq2SeqTransformer(keras.Model):
         self.decoder_blocks = [TransformerDecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)]
         self.encoder_norm = self.decoder_norm = None
         if normalize_first:
+            last = decoder_normalization or normalization
             self.encoder_norm = make_normalization(normalization, layer_norm_epsilon, dtype=dtype, name="encoder_norm")
-            self.decoder_norm = make_normalization(normalization, layer_norm_epsilon, dtype=dtype, name="decoder_norm")
+            self.decoder_norm = make_normalization(last, layer_norm_epsilon, dtype=dtype, name="decoder_norm")
+        self.center_embeddings = center_embeddings
 
         # === Functional graph ===
         source_ids = keras.Input((None,), dtype="int32", name="source_ids")
@@ -139,6 +145,7 @@ class Seq2SeqTransformer(keras.Model):
         self.use_bias = use_bias
         self.positions = positions
         self.max_length = max_length
+        self.decoder_normalization = decoder_normalization
         self.dtype_policy = dtype
 
     @classmethod
@@ -153,8 +160,8 @@ class Seq2SeqTransformer(keras.Model):
     def encode(self, source_ids: Any, training: bool | None = None) -> tuple[Any, Any]:
         """Returns the encoder's output `[b, s, w]` and the padding mask `[b, s]` of `source_ids [b, s]`."""
         padding_mask = ops.not_equal(source_ids, PAD_ID)
-        x = self.token_embedding(source_ids)
-        x = self.source_dropout(x + self.source_positions(x), training=training)
+        x = self._embedded(source_ids, self.source_positions)
+        x = self.source_dropout(x, training=training)
         for block in self.encoder_blocks:
             x = block(x, padding_mask=padding_mask, training=training)
         return (x if self.encoder_norm is None else self.encoder_norm(x)), padding_mask
@@ -162,8 +169,8 @@ class Seq2SeqTransformer(keras.Model):
     def hidden_states(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         """Returns the decoder's output `[b, t, w]`, which the embedding matrix turns into logits."""
         encoded, padding_mask = self.encode(inputs["source_ids"], training=training)
-        x = self.token_embedding(inputs["target_ids"])
-        x = self.target_dropout(x + self.target_positions(x), training=training)
+        x = self._embedded(inputs["target_ids"], self.target_positions)
+        x = self.target_dropout(x, training=training)
         for block in self.decoder_blocks:
             x = block(x, encoded, encoder_padding_mask=padding_mask, training=training)
         return x if self.decoder_norm is None else self.decoder_norm(x)
@@ -198,9 +205,8 @@ class Seq2SeqTransformer(keras.Model):
         Returns: float32 logits `[r * b, v]` of what follows, the cache, and the attention `[r * b, s]` or None.
         """
         length = cache[0].keys.shape[2]
-        x = self.token_embedding(ids[:, None])
-        x = x + self.target_positions(x, start_index=index, max_length=length)
-        bias = combined_bias(causal=causal_mask(1, length, index))  # once for all blocks
+        x = self._embedded(ops.expand_dims(ids, 1), self.target_positions, start_index=index, max_length=length)
+        bias = step_bias(length, index)  # once for all blocks
         # TensorFlow 2.21's graph optimiser fuses a product with the bias added to it, and where that is the same in
         # every turn of a loop, the loop ends with nothing: an operation inside the loop keeps it from seeing so
         memory_bias = ops.minimum(memory.bias, 0.0)
@@ -219,7 +225,7 @@ class Seq2SeqTransformer(keras.Model):
             )
             updated.append(block_cache)
         x = x if self.decoder_norm is None else self.decoder_norm(x)
-        logits = ops.cast(self.token_embedding(x[:, 0], reverse=True), "float32")
+        logits = ops.cast(self.token_embedding(ops.squeeze(x, axis=1), reverse=True), "float32")
         seen = ops.mean(ops.cast(attention[0][:, :, 0], "float32"), axis=1) if attention else None
         return StepOutput(logits, tuple(updated), seen)
 
@@ -242,15 +248,19 @@ class Seq2SeqTransformer(keras.Model):
                     f"no cross-attention head {head} in block {block}; there are {last + 1} blocks of {self.num_heads}"
                 )
         encoded, padding_mask = self.encode(source_ids, training=False)
-        x = self.token_embedding(target_ids)
-        x = x + self.target_positions(x)
-        scores = []
+        x, scores = self._embedded(target_ids, self.target_positions), []
         for block in self.decoder_blocks:
             x, weights = block(
                 x, encoded, encoder_padding_mask=padding_mask, return_attention_scores=True, training=False
             )
             scores.append(weights)
         return ops.mean(ops.stack([ops.cast(scores[i][:, j], "float32") for i, j in heads]), axis=0)
+
+    def _embedded(self, ids: Any, positions: keras.layers.Layer, **options: Any) -> Any:
+        """Embeddings with their positions: `[b, n, w]` for `ids [b, n]`."""
+        x = self.token_embedding(ids)
+        x = x + positions(x, **options)
+        return x - ops.mean(x, axis=-1, keepdims=True) if self.center_embeddings else x
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -274,6 +284,8 @@ class Seq2SeqTransformer(keras.Model):
             "use_bias": self.use_bias,
             "positions": self.positions,
             "max_length": self.max_length,
+            "decoder_normalization": self.decoder_normalization,
+            "center_embeddings": self.center_embeddings,
         }
 
     @classmethod

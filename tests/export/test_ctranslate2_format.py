@@ -248,7 +248,10 @@ def test_a_tie_is_told_from_another_difference() -> None:
         model = types.SimpleNamespace(run=lambda sources: [[RawAnswer(text, 0.0, 0)]])
         return verify(predictor, model, [source.decode()], Steps())
 
-    assert answering(own) == {"sentences": 1, "agreement_with_keras": 100.0, "ties": 0, "differences": []}
+    same = answering(own)
+    score = same.pop("largest_score_difference")
+    assert same == {"sentences": 1, "agreement_with_keras": 100.0, "ties": 0, "differences": []}
+    assert score == pytest.approx(abs(predictor.generate([source.decode()])[0].score), abs=1e-5)  # the other says 0
     tie = answering(other)
     assert (tie["agreement_with_keras"], tie["ties"], tie["differences"][0]["why"]) == (0.0, 1, "tie")
     check_agreement(tie)
@@ -288,6 +291,7 @@ def test_the_folder_is_whole_and_its_manifest_true(exported: Path, predictor: Te
     assert manifest["limits"] == {"max_target_pieces": 20, "trained_source_pieces": 32}
     assert manifest["verification"]["sentences"] == 24
     assert manifest["verification"]["agreement_with_keras"] >= 95.8  # one tie is allowed
+    assert 0 < manifest["verification"]["largest_score_difference"] < 1e-3
     assert {"ctranslate2", "keras-transformer"} <= set(manifest["versions"])
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT, TARGET_UNFINISHED, cut_at_character
 
 MANIFEST = "manifest.json"
+START_ID, END_ID = 1, 2  # as BytePieceTokenizer has them
+NO_ANSWER = -1e29  # the score of an answer that a search did not find is below this
 WARNINGS = {
     SOURCE_LONG: "has more pieces than the model was trained on: the answer may be poor",
     TARGET_UNFINISHED: "has an answer that reached its limit of pieces without an end",
@@ -70,12 +72,12 @@ class Artifact:
 
     def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
         self.path = Path(path)
-        self._runner, self.signature = _open_runner(self.path, num_threads)
-        try:
-            self.max_source_bytes = int(self._runner.get_input_details()["text"]["shape"][1])
-            self.max_target_bytes = int(self._runner.get_output_details()["text"]["shape"][1])
-        except (KeyError, IndexError):
-            raise UserError(f"{path} takes and gives no text: export it with keras-transformer export") from None
+        self._interpreter = _open_interpreter(self.path, num_threads)
+        self._runners: dict[str, Any] = {}
+        self.signature = _text_signature(self.path, self._interpreter.get_signature_list())
+        runner = self._runner(self.signature)
+        self.max_source_bytes = int(runner.get_input_details()["text"]["shape"][1])
+        self.max_target_bytes = int(runner.get_output_details()["text"]["shape"][1])
 
     def predict(self, texts: Sequence[str], cut: bool = False) -> list[str]:
         """Returns an answer to each text; see `generate`."""
@@ -91,35 +93,112 @@ class Artifact:
             texts: strings.
             cut: taken for likeness with a model of a run directory, which could answer longer texts; changes nothing.
         """
-        if isinstance(texts, str):
-            raise TypeError("predict and generate take a list of strings; received one string")
-        answers = []
-        for number, text in enumerate(texts, 1):
-            source = text.encode("utf-8", "surrogatepass")
-            fitting = cut_at_character(source, self.max_source_bytes)
-            if len(fitting) < len(source):
-                warnings.warn(
-                    f"text {number} has {len(source)} bytes, more than the {self.max_source_bytes} that this file "
-                    "takes: it was cut there",
-                    UserWarning,
-                    stacklevel=2,
-                )
-            raw = self.run(fitting)
-            for flag, meaning in WARNINGS.items():
-                if raw.status & flag:
-                    warnings.warn(f"text {number} {meaning}", UserWarning, stacklevel=2)
-            status = raw.status | (SOURCE_CUT if len(fitting) < len(source) else 0)
-            answers.append(Answer(raw.text.decode("utf-8", "replace"), raw.score, status))
-        return answers
+        return [answers[0] for answers in self._generate(texts, self.signature, {})]
+
+    def generate_n_best(self, texts: Sequence[str]) -> list[list[Answer]]:
+        """Returns the N best answers to each text, or fewer where there are no more; of a file exported with N.
+
+        Raises:
+            UserError: the file was exported without.
+        """
+        return self._generate(texts, f"{self.signature}_n_best", {})
+
+    def sample(self, texts: Sequence[str], seed: int = 0, temperature: float = 1.0) -> list[list[Answer]]:
+        """Returns N answers to each text, drawn at random; of a file exported with samples. A seed repeats.
+
+        Raises:
+            UserError: the file was exported without.
+        """
+        draw = {"seed": np.array([seed], np.int32), "temperature": np.array([temperature], np.float32)}
+        return self._generate(texts, "sample", draw)
+
+    def stream(self, text: str) -> Iterator[str]:
+        """Yields the answer as it grows, a piece at a time: greedy search in Python over `encode` and `decode_step`.
+
+        What an app does that shows an answer while it is made, or that has a search of its own.
+
+        Example:
+            ```python
+            for text in open_artifact("dist/mine").stream("A man rides a bike."):
+                print(text)
+            ```
+        """
+        step, detokenize = self._runner("decode_step"), self._runner("detokenize")
+        memory = self._runner("encode")(**self._source(text.encode("utf-8", "surrogatepass")))
+        if memory.pop("pieces")[0] == 0:
+            return
+        state = {
+            name: np.zeros(spec["shape"], spec["dtype"])
+            for name, spec in step.get_input_details().items()
+            if name.startswith("cache_")
+        }
+        ids = np.zeros(detokenize.get_input_details()["ids"]["shape"], np.int32)
+        last = START_ID
+        for index in range(ids.shape[1]):
+            position = {"ids": np.array([last], np.int32), "index": np.array([index], np.int32)}
+            state = step(**position, **memory, **state)
+            last = int(state.pop("logits")[0].argmax())
+            if last == END_ID:
+                return
+            ids[0, index] = last
+            found = detokenize(ids=ids, length=np.array([index + 1], np.int32))
+            yield found["text"][0, : found["text_length"][0]].tobytes().decode("utf-8", "replace")
 
     def run(self, source: bytes) -> RawAnswer:
         """Calls the file once: the first `max_source_bytes` of any bytes, with their number before any cut."""
+        return self._run(source, self.signature, {})[0]
+
+    def _generate(self, texts: Sequence[str], signature: str, more: Mapping[str, np.ndarray]) -> list[list[Answer]]:
+        if isinstance(texts, str):
+            raise TypeError("predict and generate take a list of strings; received one string")
+        return [self._answers(number, text, signature, more) for number, text in enumerate(texts, 1)]
+
+    def _answers(self, number: int, text: str, signature: str, more: Mapping[str, np.ndarray]) -> list[Answer]:
+        source = text.encode("utf-8", "surrogatepass")
+        fitting = cut_at_character(source, self.max_source_bytes)
+        is_cut = len(fitting) < len(source)
+        if is_cut:
+            _warn(
+                f"text {number} has {len(source)} bytes, more than the {self.max_source_bytes} that this file takes: "
+                "it was cut there"
+            )
+        found = [raw for raw in self._run(fitting, signature, more) if raw.score > NO_ANSWER]
+        for flag, meaning in WARNINGS.items():
+            if any(raw.status & flag for raw in found):
+                _warn(f"text {number} {meaning}")
+        return [
+            Answer(raw.text.decode("utf-8", "replace"), raw.score, raw.status | (SOURCE_CUT if is_cut else 0))
+            for raw in found
+        ]
+
+    def _run(self, source: bytes, signature: str, more: Mapping[str, np.ndarray]) -> list[RawAnswer]:
+        found = self._runner(signature)(**self._source(source), **more)
+        return [
+            RawAnswer(text[:length].tobytes(), float(score), int(status))
+            for text, length, score, status in zip(
+                *(found[name] for name in ("text", "text_length", "score", "status")), strict=True
+            )
+        ]
+
+    def _source(self, source: bytes) -> dict[str, np.ndarray]:
         text = np.zeros((1, self.max_source_bytes), np.uint8)
         given = source[: self.max_source_bytes]
         text[0, : len(given)] = np.frombuffer(given, np.uint8)
-        found = self._runner(text=text, text_length=np.array([len(source)], np.int32))
-        answer = found["text"][0, : found["text_length"][0]].tobytes()
-        return RawAnswer(answer, float(found["score"][0]), int(found["status"][0]))
+        return {"text": text, "text_length": np.array([len(source)], np.int32)}
+
+    def _runner(self, signature: str) -> Any:
+        if signature not in self._runners:
+            known = list(self._interpreter.get_signature_list())
+            if signature not in known:
+                raise UserError(
+                    f"{self.path} has no signature {signature!r}; it has {', '.join(known)}: export the run with it"
+                )
+            self._runners[signature] = self._interpreter.get_signature_runner(signature)
+        return self._runners[signature]
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, UserWarning, stacklevel=5)
 
 
 def open_artifact(path: str | os.PathLike[str], precision: str | None = None, num_threads: int = 1) -> Artifact:
@@ -202,18 +281,21 @@ def _check_digest(path: Path, manifest: dict[str, Any]) -> None:
         raise UserError(f"{path} is damaged: it is not the file that {MANIFEST} describes; export the run again")
 
 
-def _open_runner(path: Path, num_threads: int) -> tuple[Any, str]:
-    """Returns the runner of a file's only signature, and its name."""
+def _open_interpreter(path: Path, num_threads: int) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
-        names = list(interpreter.get_signature_list())
-        if len(names) != 1:
-            raise UserError(f"{path} has signatures {', '.join(names) or 'none'}, expected one")
-        return interpreter.get_signature_runner(names[0]), names[0]
+        return Interpreter(model_path=str(path), num_threads=num_threads)
     except (ValueError, RuntimeError) as error:
         first_line = str(error).strip().partition("\n")[0]
         raise UserError(f"{path} is damaged or no .tflite file: {first_line}") from None
+
+
+def _text_signature(path: Path, signatures: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
+    """Returns the signature from text to text: the one with these inputs and outputs that is no n-best."""
+    for name, sides in signatures.items():
+        if set(sides["inputs"]) == {"text", "text_length"} and "status" in sides["outputs"] and "_n_best" not in name:
+            return name
+    raise UserError(f"{path} takes and gives no text: export it with keras-transformer export")

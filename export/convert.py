@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from keras_transformer.export.checks import ExportError
@@ -15,12 +15,12 @@ TAIL_LINES = 200
 TELLING = re.compile(r"error:|Error\b|\w+Error:|failed", re.IGNORECASE)
 
 
-def convert(saved_model: Path, signature: str, outputs: Mapping[str, Path], log: Path) -> None:
-    """Converts one signature of a SavedModel to a file for each precision.
+def convert(saved_model: Path, signatures: Sequence[str], outputs: Mapping[str, Path], log: Path) -> None:
+    """Converts signatures of a SavedModel to a file for each precision; they share their weights.
 
     Args:
         saved_model: folder.
-        signature: of the SavedModel.
+        signatures: of the SavedModel.
         outputs: file to write for each precision ("float32", "int8").
         log: where the end of the converter's output is kept if it fails.
 
@@ -28,7 +28,11 @@ def convert(saved_model: Path, signature: str, outputs: Mapping[str, Path], log:
         ExportError: the converter failed, or wrote no file. The message has its most telling line.
     """
     whole = saved_model.with_name(f"{saved_model.name}.log")
-    arguments = [str(saved_model), signature, *(f"{precision}={path}" for precision, path in outputs.items())]
+    arguments = [
+        str(saved_model),
+        ",".join(signatures),
+        *(f"{precision}={path}" for precision, path in outputs.items()),
+    ]
     with whole.open("wb") as errors:
         status, _ = run_module("_convert", arguments, errors)
     missing = [path.name for path in outputs.values() if not path.is_file()]

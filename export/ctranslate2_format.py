@@ -29,6 +29,7 @@ from keras_transformer.export.target import check_target, new_folder
 from keras_transformer.export.tasks import Task, read_task
 from keras_transformer.export.verify import differences, keras_answers
 from keras_transformer.generation import TextToText, load
+from keras_transformer.generation.options import GREEDY
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.text.byte_pieces import SPECIAL_PIECES
 from keras_transformer.training.run_directory import RunDirectory
@@ -178,7 +179,7 @@ def verify(predictor: TextToText, model: CTranslate2Model, sources: Sequence[str
     given = [source.encode("utf-8", "surrogatepass") for source in sources]
     with steps.step(f"CTranslate2 on {len(given):,} sentences"):
         found = [answers[0] for answers in model.run(given)]
-    expected = keras_answers(predictor, given, steps, "Keras on the same")
+    expected = keras_answers(predictor, given, GREEDY, steps, "Keras on the same")
     unlike = differences(predictor, given, expected, found, sys.maxsize)
     scores = [
         abs(ours.score - theirs.score) for ours, theirs in zip(expected, found, strict=True) if ours.text == theirs.text

@@ -59,11 +59,35 @@ class AlignedBuffer(schema.BufferT):
         return int(schema.BufferEnd(builder))
 
 
+class SharingBuilder(flatbuffers.Builder):
+    """Knows where it wrote what is written once."""
+
+    def __init__(self, size: int):
+        super().__init__(size)
+        self.written: dict[Any, int] = {}
+
+
+class SharedQuantization(schema.QuantizationParametersT):
+    """Scales and zero points that are written once for all tensors that have the same: a matrix has many rows, and a
+    tensor in each part of a model that uses it."""
+
+    def Pack(self, builder: SharingBuilder) -> int:
+        parts = (self.scale, self.zeroPoint, self.min, self.max)
+        key = (*(None if part is None else np.asarray(part).tobytes() for part in parts), self.quantizedDimension)
+        if self.details is not None or key not in builder.written:
+            builder.written[key] = super().Pack(builder)
+        return int(builder.written[key])
+
+
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     """Writes a `ModelT`."""
     for buffer in model.buffers:
         buffer.__class__ = AlignedBuffer
-    builder = flatbuffers.Builder(1 << 20)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.quantization is not None:
+                tensor.quantization.__class__ = SharedQuantization
+    builder = SharingBuilder(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     Path(path).write_bytes(bytes(builder.Output()))
 

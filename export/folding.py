@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_transformer.generation import TextToText
 from keras_transformer.models import Seq2SeqTransformer
 
 
@@ -54,6 +55,13 @@ def folded(model: Seq2SeqTransformer) -> Seq2SeqTransformer:
         fold.cross_attention(old_block, new_block, model.encoder_norm)
         fold.feed_forward(old_block, new_block)
     return new
+
+
+def lean(predictor: TextToText) -> TextToText:
+    """Returns a `TextToText` around the folded model of another, with the same answers."""
+    return TextToText(
+        folded(predictor.model), predictor.tokenizer, predictor.max_source_length, predictor.max_target_length
+    )
 
 
 class _Fold:

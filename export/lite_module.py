@@ -1,20 +1,58 @@
-"""The whole translator as one graph of static shapes: UTF-8 bytes in, UTF-8 bytes out, batch 1.
+"""The whole translator as graphs of static shapes: UTF-8 bytes in, UTF-8 bytes out, batch 1.
 
-Legend: S bytes of source, T pieces of target, B bytes of target.
+Legend: S bytes of source and places for its pieces, T pieces of target, B bytes of target, N answers, G key-value
+heads, D width per head, V vocabulary size.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
 import tensorflow as tf
 
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT, TARGET_UNFINISHED, Limits
-from keras_transformer.export.saved_model import weights_of
-from keras_transformer.generation import TextToText
+from keras_transformer.export.saved_model import Function, weights_of
+from keras_transformer.generation import SearchOptions, TextToText
+from keras_transformer.generation.options import GREEDY
+from keras_transformer.generation.search import answers_per_sentence
+from keras_transformer.layers.attention import KeyValues
+from keras_transformer.models.seq2seq import DecoderMemory
 from keras_transformer.text import LitePieces
+
+SMALLEST_SIZE = 16  # pieces; below it a size of its own saves nothing
+
+
+class Size(NamedTuple):
+    """Room for pieces: of the source, and of the answer with its end."""
+
+    source: int
+    target: int
+
+
+class Found(NamedTuple):
+    """A search's answers to one text: ids `[N, T]`, lengths and scores `[N]`, and whether it had enough room."""
+
+    ids: tf.Tensor
+    lengths: tf.Tensor
+    scores: tf.Tensor
+    is_whole: tf.Tensor
+
+
+def sizes(source: int, target: int) -> list[Size]:
+    """Returns the sizes in which a file can search, the full one last: an eighth, a quarter, and all of the source.
+
+    Ordinary text has four bytes or so to a piece, so that what fits into the file in bytes mostly fits into a quarter
+    of it in pieces. Answers get half as much again.
+    """
+    small = [Size(room, min(target, room * 3 // 2)) for room in (source // 8, source // 4) if room >= SMALLEST_SIZE]
+    return [*small, Size(source, target)]
 
 
 class LiteModule(tf.Module):
-    """A `TextToText` as a function that TFLite's built-in operators can express.
+    """A `TextToText` as functions that TFLite's built-in operators can express.
 
     The tokenizer is `LitePieces`, the search the predictor's own. There is a place for as many source pieces as there
     are source bytes: every byte is a piece at worst, so no text is cut by the tokenizer.
@@ -22,6 +60,7 @@ class LiteModule(tf.Module):
     Args:
         predictor: a loaded run.
         limits: bytes of source and target.
+        search: how to search.
 
     Example:
         ```python
@@ -30,19 +69,36 @@ class LiteModule(tf.Module):
         ```
     """
 
-    def __init__(self, predictor: TextToText, limits: Limits) -> None:
+    def __init__(self, predictor: TextToText, limits: Limits, search: SearchOptions = GREEDY) -> None:
         super().__init__(name="lite_module")
         self.weights = weights_of(predictor)
         self._pieces = LitePieces(predictor.tokenizer)
         self._predictor = predictor
         self._limits = limits
-        self.input_signature = (
-            tf.TensorSpec([1, limits.max_source_bytes], tf.uint8, name="text"),
-            tf.TensorSpec([1], tf.int32, name="text_length"),
-        )
+        self._search_options = search
+
+    def functions(self, signature: str) -> dict[str, Function]:
+        """Returns the functions to save, by the names of their signatures; `signature` is that of `answer`."""
+        text = {
+            "text": tf.TensorSpec([1, self._limits.max_source_bytes], tf.uint8),
+            "text_length": tf.TensorSpec([1], tf.int32),
+        }
+        found = {signature: Function(self.answer, text)}
+        if self._search_options.samples:
+            draw = {"seed": tf.TensorSpec([1], tf.int32), "temperature": tf.TensorSpec([1], tf.float32)}
+            found["sample"] = Function(self.sample, {**text, **draw})
+        elif self._search_options.n_best > 1:
+            found[f"{signature}_n_best"] = Function(self.n_best, text)
+        found["encode"] = Function(self.encode, text)
+        found["decode_step"] = Function(self.decode_step, self._step_specs())
+        ids = tf.TensorSpec([1, self._predictor.max_target_length], tf.int32)
+        found["detokenize"] = Function(self.detokenize, {"ids": ids, "length": tf.TensorSpec([1], tf.int32)})
+        return found
+
+    # Text to text
 
     def answer(self, text: tf.Tensor, text_length: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the answer to one text.
+        """Returns the best answer to one text.
 
         Args:
             text: uint8 `[1, S]`; bytes from `text_length` on have no effect.
@@ -51,27 +107,131 @@ class LiteModule(tf.Module):
         Returns:
             text: uint8 `[1, B]`, zeros after the answer.
             text_length: int32 `[1]`, bytes of the answer; 0 for an empty source.
-            score: float32 `[1]`, log-probability of the answer; 0 for an empty source.
+            score: float32 `[1]`, what answers are ordered by; 0 for an empty source.
             status: int32 `[1]`, the sum of the flags in `limits`.
         """
+        options = self._search_options
+        return self._answers(text, text_length, GREEDY if options.samples else replace(options, n_best=1))
+
+    def n_best(self, text: tf.Tensor, text_length: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the N best answers: as `answer`, with N in the place of 1; the score of one that does not exist is
+        below -1e29, its text empty."""
+        return self._answers(text, text_length, self._search_options)
+
+    def sample(
+        self, text: tf.Tensor, text_length: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Returns N answers drawn at random: as `n_best`, with a seed int32 `[1]` and a temperature float32 `[1]`."""
+        draw = {"seed": tf.maximum(seed[0], 0), "temperature": tf.maximum(temperature[0], 1e-3)}
+        return self._answers(text, text_length, self._search_options, **draw)
+
+    # Step by step, for an app with a loop of its own
+
+    def encode(self, text: tf.Tensor, text_length: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns what the decoder reads of a text: keys and values of each block and the bias, for `decode_step`, and
+        `pieces`, int32 `[1]`: how many the text has."""
         ids, count = self._pieces.encode(text[0], text_length[0])
-        found = self._predictor.decoder().search(ids[None])
+        memory = self._predictor.model.memory(ids[None])
+        named = {"memory_bias": memory.bias, "pieces": count[None]}
+        for number, (keys, values) in enumerate(memory.key_values):
+            named.update({f"memory_keys_{number}": keys, f"memory_values_{number}": values})
+        return named
+
+    def decode_step(self, ids: tf.Tensor, index: tf.Tensor, **state: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the logits `[1, V]` of what follows `ids [1]` at position `index [1]`, and the caches after it.
+
+        The first id is the start id at position 0, with caches of any content. Ids and index are held to their range.
+        """
+        model = self._predictor.model
+        ids = tf.clip_by_value(ids, 0, model.vocabulary_size - 1)
+        index = tf.clip_by_value(index[0], 0, self._predictor.max_target_length - 1)
+        blocks = range(model.num_decoder_layers)
+        memory = DecoderMemory(
+            tuple(KeyValues(state[f"memory_keys_{i}"], state[f"memory_values_{i}"]) for i in blocks),
+            state["memory_bias"],
+        )
+        cache = tuple(KeyValues(state[f"cache_keys_{i}"], state[f"cache_values_{i}"]) for i in blocks)
+        found = model.step(ids, index, cache, memory)
+        named = {"logits": found.logits}
+        for number, (keys, values) in enumerate(found.cache):
+            named.update({f"cache_keys_{number}": keys, f"cache_values_{number}": values})
+        return named
+
+    def detokenize(self, ids: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the text, uint8 `[1, B]`, and `text_length` of the first `length` ids of `[1, T]`."""
+        ids = tf.clip_by_value(ids[0], 0, self._predictor.model.vocabulary_size - 1)
+        count = tf.clip_by_value(length[0], 0, self._predictor.max_target_length)
+        text, text_length, _ = self._decode(ids, count)
+        return {"text": text[None], "text_length": text_length[None]}
+
+    def _step_specs(self) -> dict[str, tf.TensorSpec]:
+        model, one = self._predictor.model, tf.TensorSpec([1], tf.int32)
+        heads = model.num_key_value_heads or model.num_heads
+        width = model.hidden_dim // model.num_heads
+        specs = {"ids": one, "index": one, "memory_bias": tf.TensorSpec([1, 1, 1, self._limits.max_source_bytes])}
+        rooms = {"memory": self._limits.max_source_bytes, "cache": self._predictor.max_target_length}
+        for number in range(model.num_decoder_layers):
+            for kind, room in rooms.items():
+                for part in ("keys", "values"):
+                    specs[f"{kind}_{part}_{number}"] = tf.TensorSpec([1, heads, room, width])
+        return specs
+
+    # What they are made of
+
+    def _answers(
+        self, text: tf.Tensor, text_length: tf.Tensor, options: SearchOptions, **draw: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        ids, count = self._pieces.encode(text[0], text_length[0])
+        found = self._search(ids, count, options, draw)
         is_text = count > 0
-        length = tf.where(is_text, found.lengths[0, 0], 0)
-        answer, answer_length, is_cut = self._decode(found.ids[0, 0], length)
-        is_ended = tf.reduce_any(found.ids[0, 0] == self._predictor.tokenizer.end_id)
+        end_id = self._predictor.tokenizer.end_id
+        lengths = tf.where(is_text, found.lengths, 0)
+        decoded = [self._decode(found.ids[rank], lengths[rank]) for rank in range(answers_per_sentence(options))]
+        texts, text_lengths, cuts = (tf.stack(parts) for parts in zip(*decoded, strict=True))
+        is_ended = tf.reduce_any(found.ids == end_id, axis=1)
+        source_status = _flag(text_length[0] > self._limits.max_source_bytes, SOURCE_CUT) + _flag(
+            count > self._predictor.max_source_length, SOURCE_LONG
+        )
         status = (
-            _flag(text_length[0] > self._limits.max_source_bytes, SOURCE_CUT)
+            source_status
             + _flag(tf.logical_and(is_text, tf.logical_not(is_ended)), TARGET_UNFINISHED)
-            + _flag(is_cut, TARGET_CUT)
-            + _flag(count > self._predictor.max_source_length, SOURCE_LONG)
+            + _flag(cuts, TARGET_CUT)
         )
         return {
-            "text": answer[None],
-            "text_length": answer_length[None],
-            "score": tf.where(is_text, found.scores[0, 0], 0.0)[None],
-            "status": status[None],
+            "text": texts,
+            "text_length": text_lengths,
+            "score": tf.where(is_text, found.scores, 0.0),
+            "status": status,
         }
+
+    def _search(self, ids: tf.Tensor, count: tf.Tensor, options: SearchOptions, draw: Mapping[str, tf.Tensor]) -> Found:
+        """Searches in the smallest of the sizes that has room for the source, and in the full one if that is short.
+
+        Encoder, caches and every step then cost what a sentence of that size costs, not the longest that fits.
+        """
+        decoder = self._predictor.decoder(options)
+        full_length = decoder.max_length
+
+        def at(size: Size) -> Found:
+            found = decoder.search(ids[None, : size.source], max_length=size.target, **draw)
+            room = full_length - found.ids.shape[2]
+            padded = tf.pad(found.ids[0], [[0, 0], [0, room]], constant_values=decoder.special.pad_id)
+            is_whole = tf.logical_or(room == 0, found.steps < found.ids.shape[2])
+            return Found(padded, found.lengths[0], found.scores[0], is_whole)
+
+        def nothing() -> Found:
+            count = answers_per_sentence(options)
+            padding = tf.zeros((count, full_length), tf.int32)
+            return Found(padding, tf.zeros((count,), tf.int32), tf.zeros((count,)), tf.constant(False))
+
+        *small, full = sizes(self._limits.max_source_bytes, full_length)
+        first: Callable[[], Any] = nothing
+        for size in reversed(small):
+            first = functools.partial(tf.cond, count <= size.source, functools.partial(at, size), first)
+        if not small:
+            return at(full)
+        found = first()
+        return tf.cond(found.is_whole, lambda: found, lambda: at(full))
 
     def _decode(self, ids: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns uint8 `[B]`, its length and whether it was cut, which is done where a character begins."""

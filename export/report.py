@@ -7,6 +7,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from keras_transformer.export.limits import SOURCE_CUT, TARGET_CUT
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.subprocesses import run_module
 from keras_transformer.export.tasks import Task
-from keras_transformer.export.verify import differences, file_answers, keras_answers
-from keras_transformer.generation import TextToText
+from keras_transformer.export.verify import best_of, differences, file_answers, keras_answers
+from keras_transformer.generation import SearchOptions, TextToText
 
 TIMED_IN_KERAS = 20  # sentences; each builds a graph first
 LISTED = 20  # differences shown for each file
@@ -31,6 +32,7 @@ def make_report(
     files: Mapping[str, Artifact],
     pairs: Sequence[tuple[str, str]],
     task: Task,
+    search: SearchOptions,
     config: Mapping[str, Any],
     run: Path,
     steps: Steps,
@@ -42,6 +44,7 @@ def make_report(
         files: an opened file for each precision.
         pairs: sources and references of the test split.
         task, config: of the run.
+        search: how the files search, and Keras with them.
         run: its folder.
 
     Returns: what `report.json` holds: how it was measured, and in `results`, for "keras" and each precision, the
@@ -60,8 +63,13 @@ def make_report(
     def scored(texts: Sequence[bytes]) -> dict[str, Any]:
         return task.scores([text.decode("utf-8", "replace") for text in texts], references, tokenized)
 
-    expected = keras_answers(predictor, sources, steps, "Keras on the test split")
-    results = {KERAS: {**scored([answer.text for answer in expected]), **_keras_time(run, [s for s, _ in pairs])}}
+    expected = keras_answers(predictor, sources, best_of(search), steps, "Keras on the test split")
+    results = {
+        KERAS: {
+            **scored([answer.text for answer in expected]),
+            **_keras_time(run, best_of(search), [s for s, _ in pairs]),
+        }
+    }
     for precision, artifact in files.items():
         timed = file_answers(artifact, sources, steps, f"{precision} on the test split")
         answers = [answer for answer, _ in timed]
@@ -91,9 +99,9 @@ def make_report(
     }
 
 
-def _keras_time(run: Path, texts: Sequence[str]) -> dict[str, Any]:
+def _keras_time(run: Path, search: SearchOptions, texts: Sequence[str]) -> dict[str, Any]:
     """Returns milliseconds a sentence and the size of the weights' file. Where timing fails there is no time."""
-    given = json.dumps([text for text in texts if text][:TIMED_IN_KERAS])
+    given = json.dumps({"search": asdict(search), "texts": [text for text in texts if text][:TIMED_IN_KERAS]})
     with tempfile.TemporaryFile() as errors:
         status, output = run_module("_time_keras", [str(run)], errors, given)
     seconds = json.loads(output) if status == 0 else []

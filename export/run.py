@@ -13,20 +13,24 @@ from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export import checks
 from keras_transformer.export.artifact import MANIFEST, Artifact
 from keras_transformer.export.convert import convert
+from keras_transformer.export.flatbuffer import Signature
+from keras_transformer.export.folding import lean
 from keras_transformer.export.golden import make_golden
 from keras_transformer.export.limits import Limits
 from keras_transformer.export.lite_module import LiteModule
-from keras_transformer.export.manifest import list_files, lite_signature, make_manifest
+from keras_transformer.export.manifest import list_files, make_manifest
 from keras_transformer.export.precisions import FILES, PRECISIONS
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.readme import make_readme
 from keras_transformer.export.report import make_report
-from keras_transformer.export.saved_model import SIGNATURE, TextModule, save_module
+from keras_transformer.export.saved_model import TextModule, described, save_functions
 from keras_transformer.export.sentences import Sentence, verification_sentences
+from keras_transformer.export.signatures import lite_signatures
 from keras_transformer.export.target import check_target, new_folder
 from keras_transformer.export.tasks import Task, read_task
-from keras_transformer.export.verify import differences, file_answers, keras_answers
-from keras_transformer.generation import TextToText, load
+from keras_transformer.export.verify import best_of, differences, file_answers, keras_answers
+from keras_transformer.generation import SearchOptions, TextToText, load
+from keras_transformer.generation.options import GREEDY
 from keras_transformer.training.run_directory import RunDirectory
 
 TEST_LIMIT = 1000
@@ -40,6 +44,7 @@ def export_run(
     max_source_bytes: int = 256,
     max_target_bytes: int = 512,
     test_limit: int = TEST_LIMIT,
+    search: SearchOptions = GREEDY,
 ) -> dict[str, Any]:
     """Makes an artifact folder of a run, with every file checked and measured, and returns its report.
 
@@ -52,6 +57,8 @@ def export_run(
         force: whether to replace an artifact folder that stands at `output`.
         max_source_bytes, max_target_bytes: room for source and answer in the `.tflite` files.
         test_limit: score and time on so many sentences of the test split.
+        search: how the files search: a beam, constraints. With `n_best` above 1 or `samples` they have a signature
+            for these too.
 
     Raises:
         UserError: the run cannot be used, `output` exists, or an argument is wrong.
@@ -69,30 +76,47 @@ def export_run(
     directory.check_trained()
     task, config = read_task(directory)
     predictor = load(run)
+    predictor.decoder(search)  # raises if the options do not fit the model
     pairs = directory.read_examples("test")[:test_limit]
     with new_folder(output, force) as folder:
-        save_text_model(predictor, folder, steps)
-        files = make_files(predictor, task, limits, folder, output, steps)
+        saved_model = save_text_model(predictor, task, search, folder, steps)
+        signatures = lite_signatures(predictor, limits, task.signature, search)
+        files = make_files(predictor, signatures, limits, search, folder, output, steps)
         sentences = verification_sentences([source for source, _ in pairs], limits.max_source_bytes)
-        answers = verify(predictor, files, sentences, steps)
+        answers = verify(predictor, files, sentences, search, steps)
         files = _keep(files, precisions)
-        report = make_report(predictor, files, pairs, task, config, directory.path, steps)
+        report = make_report(predictor, files, pairs, task, search, config, directory.path, steps)
         write_json(folder / "golden.json", make_golden(sentences, {name: answers[name] for name in files}))
         write_json(folder / "report.json", report)
-        _write_descriptions(predictor, task, limits, files, report, sentences, folder)
+        names = {precision: artifact.path.name for precision, artifact in files.items()}
+        manifest = make_manifest(predictor, task, limits, search, signatures, saved_model, names)
+        examples = [sentence.source.decode("utf-8", "replace") for sentence in sentences if sentence.kind == "test"]
+        (folder / "README.md").write_text(make_readme(manifest, report, task, *examples[:1]), encoding="utf-8")
+        write_json(folder / MANIFEST, {**manifest, "files": list_files(folder)})
     _say_results(report, output, steps)
     return report
 
 
-def save_text_model(predictor: TextToText, folder: Path, steps: Steps) -> None:
-    """Writes saved_model/."""
+def save_text_model(
+    predictor: TextToText, task: Task, search: SearchOptions, folder: Path, steps: Steps
+) -> dict[str, Any]:
+    """Writes saved_model/ and returns its signatures, described."""
     with steps.step("SavedModel"):
-        save_module(TextModule(predictor), SIGNATURE, folder / "saved_model")
+        module = TextModule(predictor, search)
+        functions = module.functions(task.signature)
+        save_functions(module, functions, folder / "saved_model")
         checks.check_saved_model(folder / "saved_model", predictor.model.count_params())
+    return described(functions)
 
 
 def make_files(
-    predictor: TextToText, task: Task, limits: Limits, folder: Path, output: Path, steps: Steps
+    predictor: TextToText,
+    signatures: Mapping[str, Signature],
+    limits: Limits,
+    search: SearchOptions,
+    folder: Path,
+    output: Path,
+    steps: Steps,
 ) -> dict[str, Artifact]:
     """Converts to a `.tflite` file of every precision, checks what is in them, and opens them.
 
@@ -101,17 +125,21 @@ def make_files(
     paths = {precision: folder / name for precision, name in FILES.items()}
     with steps.step("conversion to TFLite"):
         graph = folder / ".lite"
-        save_module(LiteModule(predictor, limits), task.signature, graph)
-        convert(graph, task.signature, paths, output.with_name(f"{output.name}.conversion.log"))
+        module = LiteModule(lean(predictor), limits, search)
+        save_functions(module, module.functions(next(iter(signatures))), graph)
+        convert(graph, list(signatures), paths, output.with_name(f"{output.name}.conversion.log"))
         shutil.rmtree(graph)
-    signatures = {task.signature: lite_signature(limits)}
     for precision, path in paths.items():
         checks.check_file(path, precision, signatures, predictor.model.count_params())
     return {precision: Artifact(path) for precision, path in paths.items()}
 
 
 def verify(
-    predictor: TextToText, files: Mapping[str, Artifact], sentences: Sequence[Sentence], steps: Steps
+    predictor: TextToText,
+    files: Mapping[str, Artifact],
+    sentences: Sequence[Sentence],
+    search: SearchOptions,
+    steps: Steps,
 ) -> dict[str, list[Any]]:
     """Runs the verification sentences and returns each file's answers.
 
@@ -128,29 +156,11 @@ def verify(
             checks.check_finite(artifact.path.name, sentence.kind, answer.score)
     artifact = files["float32"]
     cut = [source[: artifact.max_source_bytes] for source in sources]
-    expected = keras_answers(predictor, cut, steps, "verification by Keras")
+    expected = keras_answers(predictor, cut, best_of(search), steps, "verification by Keras")
     unlike = differences(predictor, cut, expected, answers["float32"], artifact.max_target_bytes)
     checks.check_same(artifact.path.name, unlike)
     steps.say(f"float32 gives Keras's bytes on {len(cut) - len(unlike)} of {len(cut)} sentences, {len(unlike)} ties")
     return answers
-
-
-def _write_descriptions(
-    predictor: TextToText,
-    task: Task,
-    limits: Limits,
-    files: Mapping[str, Artifact],
-    report: Mapping[str, Any],
-    sentences: Sequence[Sentence],
-    folder: Path,
-) -> None:
-    """Writes README.md, and last the manifest, which has the digests of all others."""
-    names = {precision: artifact.path.name for precision, artifact in files.items()}
-    examples = [sentence.source.decode("utf-8", "replace") for sentence in sentences if sentence.kind == "test"]
-    manifest = make_manifest(predictor, task, limits, names)
-    readme = make_readme(manifest, report, task, *examples[:1])
-    (folder / "README.md").write_text(readme, encoding="utf-8")
-    write_json(folder / MANIFEST, {**manifest, "files": list_files(folder)})
 
 
 def _keep(files: Mapping[str, Artifact], precisions: Sequence[str]) -> dict[str, Artifact]:

@@ -3,62 +3,115 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_transformer.generation import TextToText
+from keras_transformer.generation import SearchOptions, TextToText
+from keras_transformer.generation.options import GREEDY
 from keras_transformer.text import TensorFlowPieces
 
-if TYPE_CHECKING:
-    from keras_transformer.export.lite_module import LiteModule
+DEFAULT = "serving_default"
+OUTPUTS = {"text": "string", "score": "float32", "length": "int32"}
 
-SIGNATURE = "serving_default"
+
+class Function(NamedTuple):
+    """A function of tensors and the specs of its arguments by name."""
+
+    call: Callable[..., dict[str, tf.Tensor]]
+    inputs: dict[str, tf.TensorSpec]
 
 
 class TextModule(tf.Module):
-    """A `TextToText` as a function from strings to strings.
+    """A `TextToText` as functions from strings to strings.
 
     Args:
         predictor: a loaded run.
+        search: how to search.
 
     Example:
         ```python
-        save_module(TextModule(keras_transformer.load("runs/mine")), "serving_default", "saved_model")
+        module = TextModule(keras_transformer.load("runs/mine"))
+        save_functions(module, module.functions("translate"), "saved_model")
         ```
     """
 
-    def __init__(self, predictor: TextToText) -> None:
+    def __init__(self, predictor: TextToText, search: SearchOptions = GREEDY) -> None:
         super().__init__(name="text_module")
         self.weights = weights_of(predictor)
         self._pieces = TensorFlowPieces(predictor.tokenizer)
         self._predictor = predictor
-        self.input_signature = (tf.TensorSpec([None], tf.string, name="text"),)
+        self._search = search
+
+    def functions(self, signature: str) -> dict[str, Function]:
+        """Returns the functions to save, by the names of their signatures.
+
+        "serving_default" gives the best answer `[b]`; `<signature>_n_best` and `sample`, if
+        the search has several, give them all, `[b, N]`.
+        """
+        text = {"text": tf.TensorSpec([None], tf.string)}
+        found = {DEFAULT: Function(self.answer, text)}
+        if self._search.samples:
+            draw = {"seed": tf.TensorSpec([], tf.int32), "temperature": tf.TensorSpec([], tf.float32)}
+            found["sample"] = Function(self.sample, {**text, **draw})
+        elif self._search.n_best > 1:
+            found[f"{signature}_n_best"] = Function(self.n_best, text)
+        return found
 
     def answer(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the answer to each text; an empty text has an empty answer of score 0.
+        """Returns the best answer to each text; an empty text has an empty answer of score 0.
 
         Args:
             text: string `[b]`.
 
         Returns:
             text: string `[b]`.
-            score: float32 `[b]`, log-probability of the answer.
+            score: float32 `[b]`, what answers are ordered by.
             length: int32 `[b]`, its pieces.
         """
+        options = GREEDY if self._search.samples else replace(self._search, n_best=1)
+        return {name: value[:, 0] for name, value in self._answers(text, options).items()}
+
+    def n_best(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the N best answers to each text, `[b, N]`; the score of one that does not exist is below -1e29."""
+        return self._answers(text, self._search)
+
+    def sample(self, text: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns N answers to each text, drawn at random: `[b, N]`."""
+        draw = {"seed": tf.maximum(seed, 0), "temperature": tf.maximum(temperature, 1e-3)}
+        return self._answers(text, self._search, **draw)
+
+    def _answers(self, text: tf.Tensor, options: SearchOptions, **draw: tf.Tensor) -> dict[str, tf.Tensor]:
         pad_id = self._predictor.tokenizer.pad_id
         ids = self._pieces.encode(text)
-        is_text = ids.row_lengths() > 0
+        is_text = (ids.row_lengths() > 0)[:, None]
         # One place more than the longest: a batch of empty texts then has something to attend to.
         ids = tf.pad(ids.to_tensor(pad_id), [[0, 0], [0, 1]], constant_values=pad_id)
-        found = self._predictor.decoder().search(ids)
-        length = tf.where(is_text, found.lengths[:, 0], 0)
-        in_use = tf.range(tf.shape(found.ids)[2])[None] < length[:, None]
+        found = self._predictor.decoder(options).search(ids, **draw)
+        length = tf.where(is_text, found.lengths, 0)
+        in_use = tf.range(tf.shape(found.ids)[2]) < length[..., None]
+        shape = tf.shape(found.ids)
+        kept = tf.reshape(tf.where(in_use, found.ids, pad_id), (-1, shape[2]))
         return {
-            "text": self._pieces.decode(tf.where(in_use, found.ids[:, 0], pad_id)),
-            "score": tf.where(is_text, found.scores[:, 0], 0.0),
+            "text": tf.reshape(self._pieces.decode(kept), shape[:2]),
+            "score": tf.where(is_text, found.scores, 0.0),
             "length": length,
         }
+
+
+def described(functions: Mapping[str, Function]) -> dict[str, Any]:
+    """Returns the signatures of a SavedModel as the manifest holds them."""
+    found = {}
+    for name, function in functions.items():
+        shape = [None] if name == DEFAULT else [None, "answers"]
+        inputs = {
+            key: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for key, spec in function.inputs.items()
+        }
+        outputs = {key: {"dtype": dtype, "shape": shape} for key, dtype in OUTPUTS.items()}
+        found[name] = {"inputs": inputs, "outputs": outputs}
+    return found
 
 
 def weights_of(predictor: TextToText) -> list[tf.Variable]:
@@ -66,8 +119,13 @@ def weights_of(predictor: TextToText) -> list[tf.Variable]:
     return [variable.value for variable in predictor.model.variables]
 
 
-def save_module(module: TextModule | LiteModule, signature: str, path: str | os.PathLike[str]) -> None:
-    """Writes the method `answer` of a module as a SavedModel with one signature. Each variable is stored once."""
+def save_functions(module: tf.Module, functions: Mapping[str, Function], path: str | os.PathLike[str]) -> None:
+    """Writes a SavedModel with a signature for each function. Each variable of the module is stored once."""
     # A function that is an attribute of the module would be stored a second time, beside the signature's.
-    function = tf.function(module.answer, input_signature=module.input_signature)
-    tf.saved_model.save(module, str(path), signatures={signature: function.get_concrete_function()})
+    signatures = {
+        name: tf.function(function.call).get_concrete_function(
+            **{key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in function.inputs.items()}
+        )
+        for name, function in functions.items()
+    }
+    tf.saved_model.save(module, str(path), signatures=signatures)

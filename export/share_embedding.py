@@ -20,17 +20,27 @@ from keras_transformer.export.flatbuffer import operator_name
 
 def share_embedding(model: Any) -> bool:
     """Changes a `ModelT` so, and returns whether there was something to change."""
-    main = model.subgraphs[0]
-    for dequantize in [op for op in main.operators if operator_name(model, op) == "DEQUANTIZE"]:
-        table = main.tensors[dequantize.inputs[0]]
-        matrix = _product_matrix(model, table)
-        if matrix is None or not _only_looked_up(model, main, dequantize.outputs[0]):
-            continue
-        main.operators.remove(dequantize)
-        model.buffers[table.buffer].data = None
-        _look_up(model, main, dequantize.outputs[0], matrix)
-        return True
-    return False
+    places = [
+        (graph, operator, matrix)
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if operator_name(model, operator) == "DEQUANTIZE"
+        and (matrix := _product_matrix(model, graph.tensors[operator.inputs[0]])) is not None
+        and _only_looked_up(model, graph, operator.outputs[0])
+    ]
+    tables = {graph.tensors[operator.inputs[0]].buffer for graph, operator, _ in places}
+    for graph, dequantize, matrix in places:
+        graph.operators.remove(dequantize)
+        _look_up(model, graph, dequantize.outputs[0], matrix)
+    for buffer in tables - set(_buffers_in_use(model)):
+        model.buffers[buffer].data = None
+    return bool(places)
+
+
+def _buffers_in_use(model: Any) -> Iterator[int]:
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            yield from (graph.tensors[i].buffer for i in operator.inputs if i >= 0)
 
 
 def _product_matrix(model: Any, table: Any) -> Any:

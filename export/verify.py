@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from keras_transformer.export.artifact import Artifact, RawAnswer
 from keras_transformer.export.limits import cut_at_character
 from keras_transformer.export.progress import Steps
-from keras_transformer.generation import TextToText
+from keras_transformer.generation import SearchOptions, TextToText
+from keras_transformer.generation.options import GREEDY
 
 # Float32 sums in another order differ in the last digits; logits closer than this are one and the same.
 TIE = 1e-4
@@ -32,10 +34,17 @@ class Timed(NamedTuple):
     seconds: float
 
 
-def keras_answers(predictor: TextToText, sources: Sequence[bytes], steps: Steps, text: str) -> list[KerasAnswer]:
+def best_of(search: SearchOptions) -> SearchOptions:
+    """Returns how the best answer is searched for: nothing is drawn for it."""
+    return GREEDY if search.samples else replace(search, n_best=1)
+
+
+def keras_answers(
+    predictor: TextToText, sources: Sequence[bytes], search: SearchOptions, steps: Steps, text: str
+) -> list[KerasAnswer]:
     """Returns Keras's answers in bytes, whole sources answered whatever their length."""
     tokenizer = predictor.tokenizer
-    found = predictor.search(tokenizer.encode_batch(sources), track=lambda batches: steps.track(batches, text))
+    found = predictor.search(tokenizer.encode_batch(sources), search, track=lambda batches: steps.track(batches, text))
     return [KerasAnswer(best.ids, tokenizer.decode_bytes(best.ids), best.score) for best, *_ in found]
 
 

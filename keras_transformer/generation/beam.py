@@ -22,8 +22,9 @@ def beam_search(
     special: SpecialIds,
     options: SearchOptions,
     constraints: Constraints,
-    source_mask: Any = None,
-    token_scores: bool = False,
+    source_mask: Any,
+    token_scores: bool,
+    bound_length: int,
 ) -> Hypotheses:
     """Keeps the `options.beam` likeliest open hypotheses of every sentence, and the best that have ended.
 
@@ -36,7 +37,7 @@ def beam_search(
     For arguments and result see `generate_ids`.
     """
     beams = options.beam
-    score = Score(options, max_length, source_mask)
+    score = Score(options, bound_length, source_mask)
     limits = max_length if constraints.max_lengths is None else constraints.max_lengths[:, None]
 
     def unfinished(state: dict[str, Any]) -> Any:
@@ -69,7 +70,9 @@ def beam_search(
     state = start(batch_size, max_length, special, options, score, token_scores)
     (state,) = ops.while_loop(unfinished, advance, ({**state, "cache": cache},))
     found = {name: value[:, : options.n_best] for name, value in state["done"].items()}
-    return Hypotheses(found["ids"], found["lengths"], found["scores"], found["totals"], found.get("gains"))
+    return Hypotheses(
+        found["ids"], found["lengths"], found["scores"], found["totals"], state["index"], found.get("gains")
+    )
 
 
 class Score:

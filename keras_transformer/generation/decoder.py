@@ -70,7 +70,9 @@ class Decoder(keras.Model):
         if options.top_k > vocabulary:
             raise UserError(f"top_k is {options.top_k}, more than the {vocabulary} pieces of the vocabulary")
         if options.min_length >= self.max_length:
-            raise UserError(f"min_length is {options.min_length}, but an answer has at most {self.max_length - 1} pieces")
+            raise UserError(
+                f"min_length is {options.min_length}, but an answer has at most {self.max_length - 1} pieces"
+            )
         possible = set(range(vocabulary)) - set(self.forbidden) - set(self.special)
         if not possible:
             raise UserError("forbidden leaves no piece to make an answer of; forbid less")
@@ -85,10 +87,19 @@ class Decoder(keras.Model):
 
     def call(self, source_ids: Any) -> dict[str, Any]:
         found = self.search(source_ids)._asdict()
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in found.items() if value is not None and name != "steps"}
 
-    def search(self, source_ids: Any, seed: Any = None, temperature: Any = None) -> Hypotheses:
-        """The search itself, for tracing into an export. `seed` and `temperature` replace those of the options."""
+    def search(
+        self, source_ids: Any, seed: Any = None, temperature: Any = None, max_length: int | None = None
+    ) -> Hypotheses:
+        """The search itself, for tracing into an export.
+
+        Args:
+            source_ids: `[b, s]`.
+            seed, temperature: scalars in place of those of the options.
+            max_length: try with so many ids first: the answer is that of the whole length if `steps` are fewer.
+        """
+        length = min(max_length or self.max_length, self.max_length)
         batch_size, options = ops.shape(source_ids)[0], self.options
         memory = self.model.memory(source_ids)
         looks = options.coverage_penalty > 0
@@ -99,9 +110,9 @@ class Decoder(keras.Model):
         is_source = ops.not_equal(source_ids, self.special.pad_id)
         return generate_ids(
             step,
-            self.model.empty_cache(batch_size * rows_per_sentence(options), self.max_length),
+            self.model.empty_cache(batch_size * rows_per_sentence(options), length),
             batch_size,
-            self.max_length,
+            length,
             self.special,
             options,
             self._constraints(is_source),
@@ -109,6 +120,7 @@ class Decoder(keras.Model):
             temperature,
             ops.cast(is_source, "float32") if looks else None,
             self.token_scores,
+            bound_length=self.max_length,
         )
 
     def _constraints(self, is_source: Any) -> Constraints:

@@ -50,6 +50,7 @@ class Hypotheses(NamedTuple):
         scores: float32 `[b, n]`, what the hypotheses are ordered by: the log-probability, with penalties if there are
             any. Below `generation.constraints.NEVER / 2` where there are fewer than n.
         log_probabilities: float32 `[b, n]`, sum over the ids, the end id included.
+        steps: int32 scalar, the steps that were made. Fewer than `max_length`: the search came to its own end.
         token_log_probabilities: float32 `[b, n, l]`, 0 after the end; None unless asked for.
     """
 
@@ -57,4 +58,5 @@ class Hypotheses(NamedTuple):
     lengths: Any
     scores: Any
     log_probabilities: Any
+    steps: Any
     token_log_probabilities: Any = None

@@ -69,11 +69,6 @@ class SearchOptions:
         self._check_ranges()
         self._check_pairs()
 
-    @property
-    def count(self) -> int:
-        """How many answers each text gets."""
-        return self.samples or self.n_best
-
     def _check_ranges(self) -> None:
         for name in ("beam", "n_best"):
             refuse_unless(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
@@ -101,7 +96,9 @@ class SearchOptions:
         if self.samples:
             for name in ("beam", "n_best", "length_penalty", "coverage_penalty"):
                 if getattr(self, name) != defaults[name]:
-                    raise UserError(f"{name} is {getattr(self, name)}, but samples are drawn, not searched: leave it out")
+                    raise UserError(
+                        f"{name} is {getattr(self, name)}, but samples are drawn, not searched: leave it out"
+                    )
         else:
             for name in ("temperature", "top_k", "top_p", "min_p", "seed"):
                 if getattr(self, name) != defaults[name]:

@@ -30,6 +30,7 @@ def generate_ids(
     temperature: Any = None,
     source_mask: Any = None,
     token_scores: bool = False,
+    bound_length: int | None = None,
 ) -> Hypotheses:
     """Searches as `options` say: greedily, with a beam, or by drawing.
 
@@ -44,6 +45,8 @@ def generate_ids(
         seed, temperature: int32 and float32 scalars in place of those of `options`.
         source_mask: float32 `[b, s]`, 1 where the source has an id; for the coverage penalty.
         token_scores: whether to return the log-probability of every id.
+        bound_length: the length that a hypothesis may reach, if `max_length` is but a first try: a search that ends
+            in less than `max_length` steps has then found what one of `bound_length` finds.
 
     Example:
         ```python
@@ -57,7 +60,16 @@ def generate_ids(
     constraints = constraints or Constraints()
     if not options.samples and options.beam > 1:
         return beam_search(
-            step, cache, batch_size, max_length, special, options, constraints, source_mask, token_scores
+            step,
+            cache,
+            batch_size,
+            max_length,
+            special,
+            options,
+            constraints,
+            source_mask,
+            token_scores,
+            bound_length or max_length,
         )
     draw = None
     if options.samples:
@@ -69,6 +81,11 @@ def generate_ids(
 def rows_per_sentence(options: SearchOptions) -> int:
     """Returns how many hypotheses of a sentence are under way at once."""
     return options.samples or options.beam
+
+
+def answers_per_sentence(options: SearchOptions) -> int:
+    """Returns how many hypotheses of a sentence come back."""
+    return options.samples or options.n_best
 
 
 class Draw:
@@ -168,7 +185,7 @@ def follow(
         state["gains"] = ops.zeros((*shape, max_length), dtype="float32")
     (state,) = ops.while_loop(unfinished, advance, (state,))
     lengths = _lengths(state["ids"], special.end_id, constraints.max_lengths)
-    return Hypotheses(state["ids"], lengths, state["scores"], state["scores"], state.get("gains"))
+    return Hypotheses(state["ids"], lengths, state["scores"], state["scores"], state["index"], state.get("gains"))
 
 
 def _lengths(ids: Any, end_id: int, max_lengths: Any) -> Any:

@@ -150,7 +150,7 @@ class TextToText:
         decoder = self.decoder(search, token_scores=True)
         answers = [[Found(np.zeros(0, np.int32), 0.0, 0.0, True, ())]] * len(sources)
         for rows in track(list(self._batches(sources, rows_per_sentence(search)))):
-            found = Hypotheses(**decoder.predict_on_batch(self._padded([sources[row] for row in rows])))
+            found = Hypotheses(**decoder.predict_on_batch(self._padded([sources[row] for row in rows])), steps=None)
             for place, row in enumerate(rows):
                 answers[row] = self._answers(found, place)
         return answers

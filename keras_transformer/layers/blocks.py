@@ -343,7 +343,7 @@ class TransformerDecoderBlock(TransformerBlock):
         results = [keras.KerasTensor(decoder_sequence.shape, dtype=self.compute_dtype)]
         memory, cache = kwargs.get("cross_attention_cache"), kwargs.get("self_attention_cache")
         if kwargs.get("return_attention_scores"):
-            keys = encoder_sequence.shape[1] if encoder_sequence is not None else memory.keys.shape[2]
+            keys = memory.keys.shape[2] if memory is not None else encoder_sequence.shape[1]
             shape = (decoder_sequence.shape[0], self.num_heads, decoder_sequence.shape[1], keys)
             results.append(keras.KerasTensor(shape, dtype=self.compute_dtype))
         if cache is not None:

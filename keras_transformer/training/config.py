@@ -137,9 +137,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         policies = ("float32", "mixed_bfloat16", "mixed_float16")
-        refuse_unless(
-            self.dtype_policy in policies, "dtype_policy", self.dtype_policy, f"one of {', '.join(policies)}"
-        )
+        refuse_unless(self.dtype_policy in policies, "dtype_policy", self.dtype_policy, f"one of {', '.join(policies)}")
         refuse_unless(
             0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and less than 1"
         )

@@ -18,6 +18,8 @@ from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.filterwarnings("ignore:text [0-9]+ has an answer that:UserWarning")
+
 
 @pytest.fixture(scope="module")
 def artifact(artifact_path: Path) -> Artifact:

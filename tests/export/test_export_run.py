@@ -27,6 +27,8 @@ from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES, read_json,
 
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.filterwarnings("ignore:text [0-9]+ has an answer that:UserWarning")
+
 
 def fresh_python(code: str, folder: Path) -> str:
     """Runs code in a fresh interpreter, in a folder, and returns what it prints."""

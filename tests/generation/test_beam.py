@@ -118,7 +118,15 @@ def run(model: RandomModel, options: SearchOptions, constraints: Constraints, ma
     beams = options.samples or options.beam
     mask = ops.ones((2, SOURCE))
     return generate_ids(
-        model.step, model.cache(beams), 2, max_length, SPECIAL, options, constraints, source_mask=mask, token_scores=True
+        model.step,
+        model.cache(beams),
+        2,
+        max_length,
+        SPECIAL,
+        options,
+        constraints,
+        source_mask=mask,
+        token_scores=True,
     )
 
 
@@ -133,7 +141,9 @@ def check(found: Any, model: RandomModel, case: Case, n_best: int, alpha: float,
             assert float(found.scores[row, rank]) == pytest.approx(score, abs=1e-4)
             assert float(found.log_probabilities[row, rank]) == pytest.approx(total, abs=1e-4)
             gains, _ = model.follow(row, ids, more.get("penalty", 1.0))
-            np.testing.assert_allclose(np.asarray(found.token_log_probabilities)[row, rank][: len(ids)], gains, atol=1e-4)
+            np.testing.assert_allclose(
+                np.asarray(found.token_log_probabilities)[row, rank][: len(ids)], gains, atol=1e-4
+            )
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, -0.5])
@@ -148,7 +158,13 @@ def test_the_n_best_of_all_sequences(name: str, alpha: float) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_other_models(seed: int) -> None:
     model = RandomModel(100 + seed, end=-1.0)
-    check(run(model, SearchOptions(beam=ENOUGH, n_best=8, length_penalty=0.8), Constraints()), model, CASES["free"], 8, 0.8)
+    check(
+        run(model, SearchOptions(beam=ENOUGH, n_best=8, length_penalty=0.8), Constraints()),
+        model,
+        CASES["free"],
+        8,
+        0.8,
+    )
 
 
 def test_repetition_penalty() -> None:

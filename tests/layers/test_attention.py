@@ -10,7 +10,8 @@ import pytest
 from keras import ops
 
 from keras_transformer.layers import MultiHeadAttention
-from keras_transformer.layers.masks import attention_bias, causal_mask
+from keras_transformer.layers.attention import KeyValues
+from keras_transformer.layers.masks import causal_mask, combined_bias, step_bias
 from tests.layers.reference import attention, attention_weights, causal, randomize
 
 BATCH, QUERIES, KEYS, WIDTH, HEADS, HEAD_WIDTH = 2, 5, 7, 12, 4, 3
@@ -170,7 +171,7 @@ def test_decoding_by_steps_equals_the_one_shot_call(kind: str, chunk: int, reque
     sentence = QUERY[:, :4]
     expected = own(sentence, use_causal_mask=True)
     cache = own.empty_cache(BATCH, 6)  # longer than the sentence
-    assert cache.shape == (BATCH, 2, own.num_key_value_heads, 6, HEAD_WIDTH)
+    assert cache.keys.shape == cache.values.shape == (BATCH, own.num_key_value_heads, 6, HEAD_WIDTH)
     for start in range(0, 4, chunk):
         output, cache = own(
             sentence[:, start : start + chunk],
@@ -179,12 +180,12 @@ def test_decoding_by_steps_equals_the_one_shot_call(kind: str, chunk: int, reque
             use_causal_mask=True,
         )
         close(output, expected[:, start : start + chunk])
-    cache = np.asarray(cache)
-    assert (cache[:, :, :, 4:] == 0).all()
     weights = attention_weights(own)
-    for part, name in enumerate(("key", "value")):
+    for part, name in zip(cache, ("key", "value"), strict=True):
+        part = np.asarray(part)
         kernel, bias = weights[name]
-        close(cache[:, part, :, :4], np.einsum("bnw,wgd->bgnd", sentence, kernel) + bias[:, None])
+        assert (part[:, :, 4:] == 0).all()
+        close(part[:, :, :4], np.einsum("bnw,wgd->bgnd", sentence, kernel) + bias[:, None])
 
 
 def test_scores_are_returned_between_output_and_cache(self_attention: MultiHeadAttention) -> None:
@@ -194,7 +195,7 @@ def test_scores_are_returned_between_output_and_cache(self_attention: MultiHeadA
     )
     assert output.shape == (BATCH, 1, WIDTH)
     close(scores, np.eye(6)[None, None, :1].repeat(BATCH, 0).repeat(HEADS, 1))  # the first position sees itself alone
-    assert updated.shape == cache.shape
+    assert [part.shape for part in updated] == [part.shape for part in cache]
 
 
 def test_a_cache_padding_mask_covers_the_cache(self_attention: MultiHeadAttention) -> None:
@@ -211,19 +212,31 @@ def test_a_cache_padding_mask_covers_the_cache(self_attention: MultiHeadAttentio
 def test_cross_attention_with_keys_and_values_computed_once(cross_attention: MultiHeadAttention) -> None:
     expected = cross_attention(QUERY, VALUE, padding_mask=KEY_PADDING)
     cache = cross_attention.project_key_value(VALUE)
-    assert cache.shape == (BATCH, 2, HEADS, KEYS, HEAD_WIDTH)
+    assert cache.keys.shape == cache.values.shape == (BATCH, HEADS, KEYS, HEAD_WIDTH)
     for i in range(QUERIES):
         output, same = cross_attention(QUERY[:, i : i + 1], cache=cache, padding_mask=KEY_PADDING)
         close(output, expected[:, i : i + 1])
-        np.testing.assert_array_equal(np.asarray(same), np.asarray(cache))
+        np.testing.assert_array_equal(np.asarray(same.keys), np.asarray(cache.keys))
+
+
+def test_a_bias_is_added_to_the_masks(self_attention: MultiHeadAttention) -> None:
+    """The bias of one step is that of the causal mask; with a padding mask both count."""
+    cache = self_attention(QUERY[:, :3], cache=self_attention.empty_cache(BATCH, 5), cache_update_index=0)[1]
+    step = {"cache": cache, "cache_update_index": 3, "padding_mask": QUERY_PADDING}
+    expected, _ = self_attention(QUERY[:, 3:4], use_causal_mask=True, **step)
+    output, _ = self_attention(QUERY[:, 3:4], attention_bias=step_bias(5, 3), **step)
+    close(output, expected)
+    without, _ = self_attention(QUERY[:, 3:4], **step)
+    assert np.abs(np.asarray(without) - np.asarray(expected)).max() > 1e-3
 
 
 def test_symbolic_shapes_with_scores_and_cache() -> None:
     own = MultiHeadAttention(HEADS, HEAD_WIDTH)
     query = keras.KerasTensor((2, 1, WIDTH))
-    cache = keras.KerasTensor((2, 2, HEADS, 6, HEAD_WIDTH))
+    cache = KeyValues(*(keras.KerasTensor((2, HEADS, 6, HEAD_WIDTH)) for _ in range(2)))
     output, scores, updated = own(query, cache=cache, cache_update_index=0, return_attention_scores=True)
-    assert (output.shape, scores.shape, updated.shape) == ((2, 1, WIDTH), (2, HEADS, 1, 6), cache.shape)
+    assert (output.shape, scores.shape) == ((2, 1, WIDTH), (2, HEADS, 1, 6))
+    assert [part.shape for part in updated] == [part.shape for part in cache]
 
 
 def test_dropout_is_on_the_weights_and_in_training_only() -> None:
@@ -298,8 +311,8 @@ def test_causal_mask_with_an_offset() -> None:
 
 
 def test_masks_are_combined_into_one_bias() -> None:
-    assert attention_bias() is None
-    bias = attention_bias(
+    assert combined_bias() is None
+    bias = combined_bias(
         padding_mask=np.array([[1, 1, 0]]),
         keras_mask=np.array([[True, True, True]]),
         attention_mask=np.array([[[1, 0, 1], [1, 1, 1]]]),

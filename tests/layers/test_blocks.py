@@ -69,6 +69,23 @@ def test_decoding_by_steps_equals_the_one_shot_call(decoder: TransformerDecoderB
         np.testing.assert_allclose(np.asarray(output)[:, 0], expected[:, i], atol=1e-5)
 
 
+def test_rows_share_an_encoder_sequence(decoder: TransformerDecoderBlock) -> None:
+    """Three hypotheses of each sentence give what three copies of the sentence give, and so do their weights."""
+    rows = np.concatenate([X, X[:, ::-1], X * 0.5], axis=1).reshape(6, 5, -1)
+    copies = np.repeat(ENCODED, 3, axis=0), np.repeat(ENCODED_PADDING, 3, axis=0)
+    expected, expected_scores = decoder(rows, copies[0], encoder_padding_mask=copies[1], return_attention_scores=True)
+    output, scores, _ = decoder(
+        rows,
+        encoder_padding_mask=ENCODED_PADDING,
+        self_attention_cache=decoder.empty_cache(6, 5),
+        self_attention_cache_update_index=0,
+        cross_attention_cache=decoder.project_encoder(ENCODED),
+        return_attention_scores=True,
+    )
+    np.testing.assert_allclose(np.asarray(output), np.asarray(expected), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(scores), np.asarray(expected_scores), atol=1e-5)
+
+
 def test_a_position_depends_on_those_before_it_alone(decoder: TransformerDecoderBlock) -> None:
     changed = X.copy()
     changed[:, 3:] += 1.0
@@ -88,7 +105,7 @@ def test_a_position_depends_on_those_before_it_alone(decoder: TransformerDecoder
         ),
         (
             {"num_heads": 2, "normalization": "batch"},
-            "normalization must be 'layer_norm' or 'rms_norm'; received 'batch'",
+            "normalization must be 'layer_norm', 'rms_norm' or 'rms_scaling'; received 'batch'",
         ),
         ({"num_heads": 2, "activation": "tanh"}, "activation must be one of relu, gelu, swiglu; received 'tanh'"),
     ],

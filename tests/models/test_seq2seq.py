@@ -86,11 +86,36 @@ def test_steps_equal_the_one_shot_logits(model: Seq2SeqTransformer) -> None:
     expected = np.asarray(model(INPUTS))
     memory, cache = model.memory(SOURCE), model.empty_cache(2, 8)
     for i in range(5):
-        logits, cache = model.step(
+        logits, cache, _ = model.step(
             ops.convert_to_tensor(TARGET[:, i]), ops.convert_to_tensor(i, dtype="int32"), cache, memory
         )
         assert logits.dtype == "float32"
         close(logits, expected[:, i])
+
+
+def test_hypotheses_share_the_memory_of_their_sentence(model: Seq2SeqTransformer) -> None:
+    """Two hypotheses a sentence: the steps of both are those of the sentence twice, and so is where they look."""
+    ids = ops.convert_to_tensor(np.stack([TARGET[:, 1], TARGET[:, 2]], axis=1).reshape(-1))
+    shared = model.step(ids, 0, model.empty_cache(4, 3), model.memory(SOURCE), return_attention=True)
+    twice = model.memory(np.repeat(SOURCE, 2, axis=0))
+    expected = model.step(ids, 0, model.empty_cache(4, 3), twice, return_attention=True)
+    close(shared.logits, expected.logits)
+    close(shared.attention, expected.attention)
+
+
+def test_the_alignment_is_the_attention_of_the_steps(model: Seq2SeqTransformer) -> None:
+    found = np.asarray(model.alignment(SOURCE, TARGET))
+    cache, memory = model.empty_cache(2, 8), model.memory(SOURCE)
+    for i in range(TARGET.shape[1]):
+        _, cache, attention = model.step(ops.convert_to_tensor(TARGET[:, i]), i, cache, memory, return_attention=True)
+        close(found[:, i], attention)
+    close(found.sum(axis=-1), np.ones_like(found[..., 0]))
+    assert (found[1, :, 2:] < 1e-6).all()  # the second source has two ids
+    last = model.num_decoder_layers - 1
+    heads = [np.asarray(model.alignment(SOURCE, TARGET, [(last, head)])) for head in range(model.num_heads)]
+    close(np.mean(heads, axis=0), found)
+    with pytest.raises(ValueError, match="no cross-attention head 9 in block 0; there are"):
+        model.alignment(SOURCE, TARGET, [(0, 9)])
 
 
 def test_padding_of_the_source_changes_nothing(model: Seq2SeqTransformer) -> None:
@@ -131,7 +156,7 @@ def test_half_precision(plain: Seq2SeqTransformer, policy: str) -> None:
     expected = np.asarray(plain(INPUTS))
     found = np.asarray(ops.cast(logits, "float32"))
     assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
-    one, _ = half.step(ops.convert_to_tensor(TARGET[:, 0]), 0, half.empty_cache(2, 4), half.memory(SOURCE))
+    one, *_ = half.step(ops.convert_to_tensor(TARGET[:, 0]), 0, half.empty_cache(2, 4), half.memory(SOURCE))
     assert one.dtype == "float32"
 
 

@@ -19,7 +19,10 @@ from keras_transformer.cli import main
 from keras_transformer.config import parse_config
 
 # Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:text [0-9]+ has an answer that:UserWarning"),
+]
 
 WORDS = {"a": "ein", "man": "Mann", "dog": "Hund", "rides": "fährt", "sees": "sieht", "bike": "Rad", "big": "großes"}
 MICRO = [

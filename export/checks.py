@@ -94,16 +94,21 @@ def check_quantized(model: Any, name: str) -> None:
     for number, graph in enumerate(model.subgraphs):
         for operator in graph.operators:
             kind = flatbuffer.operator_name(model, operator)
-            if kind == "DEQUANTIZE" and number > 0:
+            if kind == "DEQUANTIZE" and number > 0 and _constant_size(model, graph, operator.inputs[0]):
                 raise ExportError(f"{name}: {graph.name.decode()} turns int8 values back into float32 at every step")
             place = {"FULLY_CONNECTED": 1, "GATHER": 0, "EMBEDDING_LOOKUP": 1}.get(kind)
             if place is None:
                 continue
             tensor = graph.tensors[operator.inputs[place]]
-            data = model.buffers[tensor.buffer].data
-            is_large = data is not None and len(data) >= SMALLEST_WEIGHT
+            is_large = _constant_size(model, graph, operator.inputs[place]) >= SMALLEST_WEIGHT
             if is_large and flatbuffer.TYPES[tensor.type] == "float32":
                 raise ExportError(f"{name}: a weight of {kind} in {graph.name.decode()} is float32, not int8")
+
+
+def _constant_size(model: Any, graph: Any, tensor: int) -> int:
+    """Returns the bytes of a constant; 0 for what is computed."""
+    data = model.buffers[graph.tensors[tensor].buffer].data
+    return 0 if data is None else len(data)
 
 
 def check_saved_model(folder: Path, weights: int) -> None:

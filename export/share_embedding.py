@@ -1,9 +1,9 @@
 """Lets an int8 file hold a tied embedding once.
 
 The converter stores a tied matrix twice: with one scale a row for the matrix product, and with one scale for all rows
-for the look-up, which it turns back into float32 at every call and hands to the loop. TFLite's EMBEDDING_LOOKUP reads
-rows with a scale each: it takes them from the matrix of the product, and the second matrix, its float32 copy and the
-way of that through the loop go.
+for the look-up. This second one it turns back into float32 as a whole at every call and hands it to the loop, or else
+row by row. TFLite's EMBEDDING_LOOKUP reads rows with a scale each: it takes them from the matrix of the product, and
+the second matrix, its float32 copy and the way of that through the loop go.
 """
 
 from __future__ import annotations
@@ -28,13 +28,32 @@ def share_embedding(model: Any) -> bool:
         and (matrix := _product_matrix(model, graph.tensors[operator.inputs[0]])) is not None
         and _only_looked_up(model, graph, operator.outputs[0])
     ]
-    tables = {graph.tensors[operator.inputs[0]].buffer for graph, operator, _ in places}
+    rows = list(_gathered_rows(model))
+    tables = {graph.tensors[operator.inputs[0]].buffer for graph, operator, *_ in [*places, *rows]}
     for graph, dequantize, matrix in places:
         graph.operators.remove(dequantize)
         _look_up(model, graph, dequantize.outputs[0], matrix)
+    for graph, gather, dequantize, matrix in rows:
+        gather.outputs = dequantize.outputs
+        graph.operators.remove(dequantize)
+        at = graph.operators.index(gather)
+        graph.operators[at : at + 1] = _look_up_operators(model, graph, gather, matrix)
     for buffer in tables - set(_buffers_in_use(model)):
         model.buffers[buffer].data = None
-    return bool(places)
+    return bool(places or rows)
+
+
+def _gathered_rows(model: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """Yields where rows are gathered from an int8 table and then made float32: graph, GATHER, DEQUANTIZE, matrix."""
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if operator_name(model, operator) != "GATHER" or operator.builtinOptions.axis != 0:
+                continue
+            uses = _uses(graph, operator.outputs[0])
+            if len(uses) == 1 and operator_name(model, uses[0]) == "DEQUANTIZE":
+                matrix = _product_matrix(model, graph.tensors[operator.inputs[0]])
+                if matrix is not None:
+                    yield graph, operator, uses[0], matrix
 
 
 def _buffers_in_use(model: Any) -> Iterator[int]:
@@ -45,6 +64,8 @@ def _buffers_in_use(model: Any) -> Iterator[int]:
 
 def _product_matrix(model: Any, table: Any) -> Any:
     """Returns the matrix of a FULLY_CONNECTED that holds the same numbers as `table`, with a scale for each row."""
+    if table.type != schema.TensorType.INT8 or model.buffers[table.buffer].data is None:
+        return None
     for graph in model.subgraphs:
         for operator in graph.operators:
             if operator_name(model, operator) == "FULLY_CONNECTED":

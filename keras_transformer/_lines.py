@@ -29,26 +29,27 @@ class Answers:
     """Hands lines to a model and gives its answers in the same order.
 
     Args:
-        predict: texts -> as many texts. What it warns of begins with "text N", counted from 1 in that call.
+        predict: texts -> for each the lines of its answer, mostly one. What it warns of begins with "text N", counted
+            from 1 in that call.
         warn: is told of what is strange, line numbers being those of the whole input.
         unit: what a line is called in a warning.
     """
 
     def __init__(
-        self, predict: Callable[[list[str]], Iterable[str]], warn: Callable[[str], None], unit: str = "line"
+        self, predict: Callable[[list[str]], Iterable[list[str]]], warn: Callable[[str], None], unit: str = "line"
     ) -> None:
         self.predict = predict
         self.warn = warn
         self.unit = unit
 
     def to(self, groups: Iterable[list[bytes]]) -> Iterator[list[str]]:
-        """Yields as many answers as each group has lines; an empty line has an empty answer."""
+        """Yields the answers to the lines of each group, in order; an empty line has an empty answer."""
         first = 1
         for group in groups:
             texts = {number: self.decode(line, number) for number, line in enumerate(group, first)}
             filled = {number: text for number, text in texts.items() if text.strip()}
             answers = dict(zip(filled, self.ask(filled), strict=True))
-            yield [" ".join(answers.get(number, "").split("\n")) for number in texts]
+            yield [" ".join(line.split("\n")) for number in texts for line in answers.get(number, [""])]
             first += len(group)
 
     def decode(self, line: bytes, number: int) -> str:
@@ -63,7 +64,7 @@ class Answers:
             self.warn(f"{self.unit} {number}: holds NUL bytes")
         return text.removeprefix("\ufeff") if number == 1 else text
 
-    def ask(self, texts: dict[int, str]) -> list[str]:
+    def ask(self, texts: dict[int, str]) -> list[list[str]]:
         """Returns the model's answers; "text 1" in its warnings becomes the number of that line."""
         if not texts:
             return []

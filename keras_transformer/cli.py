@@ -28,6 +28,7 @@ from keras_transformer._discovery import (
     task_of,
 )
 from keras_transformer._quiet import filtered_stderr, quiet_tensorflow
+from keras_transformer._search_flags import add_search_flags, search_of
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export.precisions import PRECISIONS
 from keras_transformer.training.run_directory import RunDirectory
@@ -119,31 +120,40 @@ def evaluate(arguments: argparse.Namespace) -> int:
     recipe = importlib.import_module(f"keras_transformer.recipes.{task_of(arguments.run)}")
     names = ("data", "limit", "batch_tokens")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    options.update(_search_option(arguments))
     _print_result(recipe.evaluate(arguments.run, **options))
     return 0
 
 
 def predict(arguments: argparse.Namespace) -> int:
     from keras_transformer._lines import Answers, read_groups
+    from keras_transformer._predict import lines_of_file, lines_of_run
 
+    search = search_of(arguments)
     if is_artifact(arguments.path):  # needs neither Keras nor TensorFlow
         with filtered_stderr():  # LiteRT greets on standard error at its first run
             open_artifact = importlib.import_module("keras_transformer.export").open_artifact
             model = open_artifact(arguments.path, arguments.precision)
             model.run(b"")
+        lines = lines_of_file(model, search, arguments.json, arguments.align)
     else:
         if arguments.precision is not None:
             raise UserError(f"--precision: {arguments.path} is a run directory; only an artifact folder has several")
         RunDirectory(arguments.path).check_trained()  # before Keras is imported
         model = importlib.import_module("keras_transformer").load(arguments.path)
-    options = {"cut": True} if arguments.cut else {}
+        lines = lines_of_run(model, search, arguments.cut, arguments.json, arguments.align)
     groups: Iterable[list[bytes]] = [[os.fsencode(text) for text in arguments.text]]
     if not arguments.text:
         groups = read_groups(_standard_input())
-    answers = Answers(lambda texts: model.predict(texts, **options), _warn, "text" if arguments.text else "line")
-    for lines in answers.to(groups):
-        _write_lines(lines)
+    answers = Answers(lines, _warn, "text" if arguments.text else "line")
+    for group in answers.to(groups):
+        _write_lines(group)
     return 0
+
+
+def _search_option(arguments: argparse.Namespace) -> dict[str, Any]:
+    search = search_of(arguments)
+    return {} if search is None else {"search": search}
 
 
 def export(arguments: argparse.Namespace) -> int:
@@ -152,6 +162,7 @@ def export(arguments: argparse.Namespace) -> int:
     exporting = importlib.import_module("keras_transformer.export")
     names = ("max_source_bytes", "max_target_bytes")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    options.update(_search_option(arguments))
     exporting.export_run(arguments.run, arguments.output, arguments.precision, force=arguments.force, **options)
     return 0
 
@@ -247,6 +258,7 @@ def _add_evaluate(parser: Parser) -> None:
     parser.add_argument("--data", metavar="FILE", help="test data (default: the run's own test split)")
     parser.add_argument("--limit", metavar="N", type=_count, help="score the first N items only")
     parser.add_argument("--batch-tokens", metavar="N", type=_count, help="tokens in a batch: fewer need less memory")
+    add_search_flags(parser)
 
 
 def _add_predict(parser: Parser) -> None:
@@ -262,6 +274,9 @@ def _add_predict(parser: Parser) -> None:
         action="store_true",
         help="cut a text of more pieces than the model was trained on (an exported file always cuts, at its bytes)",
     )
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each text: scores and all")
+    parser.add_argument("--align", action="store_true", help="with --json: where the model looks for each word")
+    add_search_flags(parser)
 
 
 def _add_export(parser: Parser) -> None:
@@ -278,6 +293,7 @@ def _add_export(parser: Parser) -> None:
     parser.add_argument("--max-source-bytes", metavar="N", type=_count, help="room for a source (default: 256)")
     parser.add_argument("--max-target-bytes", metavar="N", type=_count, help="room for an answer (default: 512)")
     parser.add_argument("--force", action="store_true", help="replace the folder if it exists")
+    add_search_flags(parser)
 
 
 def _add_benchmark(parser: Parser) -> None:

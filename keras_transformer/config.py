@@ -159,7 +159,7 @@ def describe(cls: type) -> str:
 
 def fields_of(cls: type, prefix: str = "", instance: Any = None) -> list[Field]:
     """Returns the values of a config in order, sections flattened; defaults are those of `instance` where given."""
-    hints, helps = typing.get_type_hints(cls), _help_lines(cls)
+    hints, helps = typing.get_type_hints(cls), help_lines(cls)
     found: list[Field] = []
     for field in dataclasses.fields(cls):
         key, hint = f"{prefix}{field.name}", hints[field.name]
@@ -176,7 +176,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def _help_lines(cls: type) -> dict[str, str]:
+def help_lines(cls: type) -> dict[str, str]:
     """Returns argument -> help from the `Args:` section of a docstring."""
     _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("Args:\n")
     section = re.split(r"^\S", section, maxsplit=1, flags=re.MULTILINE)[0]

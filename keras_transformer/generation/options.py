@@ -21,12 +21,13 @@ class SearchOptions:
         coverage_penalty: beta of the same equation: answers that leave a part of the source out lose.
         min_length: the fewest pieces of an answer.
         max_length: the most pieces of an answer; none means as many as the model was trained on.
-        min_ratio, max_ratio: the same as multiples of the source's pieces.
+        min_ratio: the fewest pieces of an answer, as a multiple of the source's.
+        max_ratio: the most, likewise.
         force_end: whether an answer that reaches the limit is made to end there; otherwise it is cut.
         repetition_penalty: above 1 makes pieces that the answer has already less likely
             (https://arxiv.org/abs/1909.05858, section 4.1).
         no_repeat_ngram: no sequence of so many pieces occurs twice; 0 means no such rule.
-        forbidden: words that the answer may not contain: no piece that holds one of them is taken.
+        forbidden: texts that no piece of the answer may hold.
         prefix: text that every answer begins with.
         samples: draw so many answers at random instead of searching for the best; 0 means search.
         temperature: divides the logits before drawing: below 1 safer, above 1 more varied.

@@ -175,6 +175,7 @@ class MultiHeadAttention(keras.layers.Layer):
         causal = causal_mask(ops.shape(query)[1], ops.shape(keys)[2], offset) if use_causal_mask else None
         bias = combined_bias(padding_mask, keras_mask, attention_mask, causal)
         if attention_bias is not None:
+            attention_bias = ops.cast(attention_bias, "float32")  # Keras casts what a layer is given
             bias = attention_bias if bias is None else bias + attention_bias
         context, scores = self._attend(queries, keys, values, bias, training)
         output = self.output_projection(context)

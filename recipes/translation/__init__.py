@@ -5,15 +5,17 @@ Read `main` first: it is the table of contents.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from keras_transformer import data, generation, training
 from keras_transformer.config import load_config, save_config
 from keras_transformer.errors import UserError
+from keras_transformer.generation.options import GREEDY
 from keras_transformer.recipes.translation.generated import generated_pairs
 from keras_transformer.scores import translation_scores
 from keras_transformer.text import BytePieceTokenizer
@@ -210,7 +212,13 @@ def validate(translator: generation.TextToText, pairs: list[Pair], config: Confi
     return training.Evaluation(score=scores["bleu"], metrics=shown, samples=samples)
 
 
-def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_tokens: int = 4096) -> dict[str, Any]:
+def evaluate(
+    run: str,
+    data: str | None = None,
+    limit: int | None = None,
+    batch_tokens: int = 4096,
+    search: generation.SearchOptions | None = None,
+) -> dict[str, Any]:
     """Scores a run's best weights, on its own test split or on a file, and writes the corpus beside the score.
 
     Args:
@@ -218,6 +226,7 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
         data: a file or two aligned files; none means the test split.
         limit: score only so many pairs.
         batch_tokens: source pieces translated at once.
+        search: how to search; default greedily.
 
     Returns: the scores, and the path of the corpus (source, reference, output, log-probability a line).
     """
@@ -230,11 +239,19 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
         pairs, name = pairs[:limit], f"{name}.first-{limit}"
     translator = generation.load(run)
     translator.batch_tokens = batch_tokens
-    generated = translator.generate([source for source, _ in pairs])
+    search = search or generation.SearchOptions()
+    generated = translator.generate([source for source, _ in pairs], search=search)
     outputs = [found.text for found in generated]
     scores = translation_scores(outputs, [target for _, target in pairs], config.tokenized)
+    scores["search"] = {name: value for name, value in asdict(search).items() if value != getattr(GREEDY, name)}
+    name = name if search == GREEDY else f"{name}.{_short(scores['search'])}"
     corpus = directory.write_evaluation(name, scores, pairs, generated)
     return {**scores, "corpus": str(corpus)}
+
+
+def _short(options: dict[str, Any]) -> str:
+    """Returns options as a part of a file's name."""
+    return re.sub(r"[^\w.=,-]+", "_", ",".join(f"{name}={value}" for name, value in options.items()))[:80]
 
 
 def say(line: str) -> None:

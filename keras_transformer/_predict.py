@@ -1,0 +1,100 @@
+"""What `predict` asks of a model, and how it prints the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from keras_transformer.errors import UserError
+from keras_transformer.generation.options import GREEDY, SearchOptions
+
+Lines = Callable[[list[str]], list[list[str]]]  # texts -> for each the lines to print
+OF_A_FILE = ("n_best", "samples", "seed", "temperature")  # what can be asked of a file; the rest was set at export
+
+
+def lines_of_run(model: Any, search: SearchOptions | None, cut: bool, as_json: bool, align: bool) -> Lines:
+    """Returns what to do with texts for the model of a run directory."""
+    options = {**({"cut": True} if cut else {}), **({} if search is None else {"search": search})}
+    if not as_json and _count(search) == 1:
+        return lambda texts: [[text] for text in model.predict(texts, **options)]
+
+    def lines(texts: list[str]) -> list[list[str]]:
+        found = model.generate_n_best(texts, **options)
+        if not as_json:
+            return [ranked(answers) for answers in found]
+        return [
+            [shown(text, answers, model.align(text, answers[0].text) if align and answers[0].text else None)]
+            for text, answers in zip(texts, found, strict=True)
+        ]
+
+    return lines
+
+
+def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align: bool) -> Lines:
+    """Returns what to do with texts for an exported file.
+
+    Raises:
+        UserError: an option that only the export can set, or that an exported file does not have.
+    """
+    search = search or GREEDY
+    for field in fields(SearchOptions):
+        if field.name not in (*OF_A_FILE, "beam") and getattr(search, field.name) != field.default:
+            raise UserError(
+                f"--{field.name.replace('_', '-')}: a file searches as it was exported; export the run with this option"
+            )
+    if align:
+        raise UserError("--align: an exported file has no alignments; ask the run directory")
+    count = _count(search)
+    if search.samples:
+
+        def ask(texts: list[str]) -> Any:
+            return model.sample(texts, search.seed, search.temperature)
+    elif count > 1:
+        ask = model.generate_n_best
+    elif not as_json:
+        return lambda texts: [[text] for text in model.predict(texts)]
+    else:
+
+        def ask(texts: list[str]) -> Any:
+            return [[answer] for answer in model.generate(texts)]
+
+    def lines(texts: list[str]) -> list[list[str]]:
+        found = [answers[:count] for answers in ask(texts)]
+        if as_json:
+            return [[shown(text, answers)] for text, answers in zip(texts, found, strict=True)]
+        return [ranked(answers) for answers in found]
+
+    return lines
+
+
+def ranked(answers: Sequence[Any]) -> list[str]:
+    """Returns a line for each answer: rank, score and text, parted by tabs."""
+    return [f"{rank}\t{answer.score:.4f}\t{answer.text}" for rank, answer in enumerate(answers, 1)]
+
+
+def shown(text: str, answers: Sequence[Any], alignment: Any = None) -> str:
+    """Returns one line of JSON: the text and all that is known of its answers."""
+    found: dict[str, Any] = {"text": text, "answers": [_rounded(answer._asdict()) for answer in answers]}
+    if alignment is not None:
+        source, target, weights = alignment
+        found["alignment"] = {
+            "text": source,
+            "answer": target,
+            "weights": [[round(float(one), 4) for one in row] for row in weights],
+        }
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _rounded(answer: dict[str, Any]) -> dict[str, Any]:
+    for name, value in answer.items():
+        if isinstance(value, float):
+            answer[name] = round(value, 4)
+        elif isinstance(value, tuple):
+            answer[name] = [round(one, 4) for one in value]
+    return answer
+
+
+def _count(search: SearchOptions | None) -> int:
+    return 1 if search is None else search.samples or search.n_best

@@ -1,6 +1,6 @@
 """An independent engine: the weights of a run in CTranslate2, against Keras, over the run's test split.
 
-    .venv/bin/python benchmarks/ctranslate2_parity.py RUN [--limit N]
+    .venv/bin/python benchmarks/ctranslate2_parity.py RUN [--limit N] [--beams 1 4 5]
 
 Prints the share of sentences to which both give the same bytes, and every difference: a tie where Keras itself is
 undecided between the two pieces by less than 1e-4 in logits, else "other". To reach: 99.5 %. CTranslate2 runs in
@@ -32,8 +32,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         save_ctranslate2(predictor, folder)
         model = CTranslate2Model(folder, predictor.tokenizer)
-        # one entry for each search that both have
-        searches = {"greedy": verify(predictor, model, sources, Steps())}
+        searches = {
+            "greedy" if beam == 1 else f"beam {beam}": verify(predictor, model, sources, Steps(), beam)
+            for beam in arguments.beams
+        }
     for name, found in searches.items():
         report(name, found)
     return int(any(found["agreement_with_keras"] < LEAST_AGREEMENT for found in searches.values()))
@@ -42,6 +44,7 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", metavar="RUN", help="directory of a trained run")
+    parser.add_argument("--beams", type=int, nargs="+", default=[1, 4, 5], help="hypotheses kept; 1 is greedy search")
     parser.add_argument("--limit", type=int, help="only the first N sentences")
     return parser.parse_args()
 

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ExportError": "checks",
         "Limits": "limits",
         "benchmark": "benchmarking",
+        "export_ctranslate2": "ctranslate2_format",
         "export_run": "run",
         "open_artifact": "artifact",
     },

@@ -241,6 +241,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
+        if "ctranslate2" in manifest["format"]:
+            raise UserError(f"{folder} is for CTranslate2, it has no .tflite file: its README.md says how to run it")
         manifest["files"], manifest["precisions"]
     except FileNotFoundError:
         raise UserError(f"{folder} is no artifact folder: it has no {MANIFEST}") from None

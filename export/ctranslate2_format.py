@@ -28,8 +28,7 @@ from keras_transformer.export.progress import Steps
 from keras_transformer.export.target import check_target, new_folder
 from keras_transformer.export.tasks import Task, read_task
 from keras_transformer.export.verify import differences, keras_answers
-from keras_transformer.generation import TextToText, load
-from keras_transformer.generation.options import GREEDY
+from keras_transformer.generation import SearchOptions, TextToText, load
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.text.byte_pieces import SPECIAL_PIECES
 from keras_transformer.training.run_directory import RunDirectory
@@ -158,14 +157,17 @@ def check_expressible(model: Any) -> None:
             raise UserError(f"CTranslate2 has no form for {name} {value!r} of this model, only for {', '.join(known)}")
 
 
-def verify(predictor: TextToText, model: CTranslate2Model, sources: Sequence[str], steps: Steps) -> dict[str, Any]:
-    """Compares a folder's greedy answers with Keras's, byte for byte.
+def verify(
+    predictor: TextToText, model: CTranslate2Model, sources: Sequence[str], steps: Steps, beam: int = 1
+) -> dict[str, Any]:
+    """Compares a folder's answers with Keras's, byte for byte.
 
     Args:
         predictor: the loaded run.
         model: the folder made of it.
         sources: texts.
         steps: told of the progress.
+        beam: hypotheses kept at every step, without a length penalty: the two have different ones.
 
     Returns: `sentences`, `agreement_with_keras` (percent of equal answers), `largest_score_difference` (of equal
         answers), `ties` and `differences`, each with `index`, `source`, `keras`, `file` and `why`: "tie" (Keras itself
@@ -178,8 +180,8 @@ def verify(predictor: TextToText, model: CTranslate2Model, sources: Sequence[str
         raise UserError("there are no sentences to verify with: the test split is empty")
     given = [source.encode("utf-8", "surrogatepass") for source in sources]
     with steps.step(f"CTranslate2 on {len(given):,} sentences"):
-        found = [answers[0] for answers in model.run(given)]
-    expected = keras_answers(predictor, given, GREEDY, steps, "Keras on the same")
+        found = [answers[0] for answers in model.run(given, beam=beam)]
+    expected = keras_answers(predictor, given, SearchOptions(beam=beam), steps, "Keras on the same")
     unlike = differences(predictor, given, expected, found, sys.maxsize)
     scores = [
         abs(ours.score - theirs.score) for ours, theirs in zip(expected, found, strict=True) if ours.text == theirs.text

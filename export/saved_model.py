@@ -48,11 +48,12 @@ class TextModule(tf.Module):
     def functions(self, signature: str) -> dict[str, Function]:
         """Returns the functions to save, by the names of their signatures.
 
-        "serving_default" gives the best answer `[b]`; `<signature>_n_best` and `sample`, if
-        the search has several, give them all, `[b, N]`.
+        It and "serving_default" give the best answer `[b]`; `<signature>_n_best` and `sample`, if the search has
+        several, give them all, `[b, N]`.
         """
         text = {"text": tf.TensorSpec([None], tf.string)}
-        found = {DEFAULT: Function(self.answer, text)}
+        best = Function(self.answer, text)
+        found = {DEFAULT: best, signature: best}
         if self._search.samples:
             draw = {"seed": tf.TensorSpec([], tf.int32), "temperature": tf.TensorSpec([], tf.float32)}
             found["sample"] = Function(self.sample, {**text, **draw})
@@ -105,7 +106,7 @@ def described(functions: Mapping[str, Function]) -> dict[str, Any]:
     """Returns the signatures of a SavedModel as the manifest holds them."""
     found = {}
     for name, function in functions.items():
-        shape = [None] if name == DEFAULT else [None, "answers"]
+        shape = [None, "answers"] if name.endswith(("_n_best", "sample")) else [None]
         inputs = {
             key: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for key, spec in function.inputs.items()
         }
@@ -122,10 +123,10 @@ def weights_of(predictor: TextToText) -> list[tf.Variable]:
 def save_functions(module: tf.Module, functions: Mapping[str, Function], path: str | os.PathLike[str]) -> None:
     """Writes a SavedModel with a signature for each function. Each variable of the module is stored once."""
     # A function that is an attribute of the module would be stored a second time, beside the signature's.
-    signatures = {
-        name: tf.function(function.call).get_concrete_function(
-            **{key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in function.inputs.items()}
-        )
-        for name, function in functions.items()
-    }
+    traced: dict[int, Any] = {}
+    for function in functions.values():
+        if id(function) not in traced:
+            specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in function.inputs.items()}
+            traced[id(function)] = tf.function(function.call).get_concrete_function(**specs)
+    signatures = {name: traced[id(function)] for name, function in functions.items()}
     tf.saved_model.save(module, str(path), signatures=signatures)

@@ -160,10 +160,22 @@ def export(arguments: argparse.Namespace) -> int:
     task_of(arguments.run)
     RunDirectory(arguments.run).check_trained()  # before TensorFlow is imported
     exporting = importlib.import_module("keras_transformer.export")
+    if arguments.format == "ctranslate2":
+        for name in ("precision", "max_source_bytes", "max_target_bytes"):
+            if getattr(arguments, name) is not None:
+                raise UserError(
+                    f"--{name.replace('_', '-')} is for .tflite files: leave it out of a CTranslate2 export"
+                )
+        if search_of(arguments) is not None:
+            raise UserError("CTranslate2 is told how to search when it runs: leave search options out of its export")
+        exporting.export_ctranslate2(arguments.run, arguments.output, force=arguments.force)
+        return 0
     names = ("max_source_bytes", "max_target_bytes")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     options.update(_search_option(arguments))
-    exporting.export_run(arguments.run, arguments.output, arguments.precision, force=arguments.force, **options)
+    exporting.export_run(
+        arguments.run, arguments.output, list(arguments.precision or PRECISIONS), force=arguments.force, **options
+    )
     return 0
 
 
@@ -286,9 +298,14 @@ def _add_export(parser: Parser) -> None:
         "--precision",
         nargs="+",
         type=_precision,
-        default=list(PRECISIONS),
         metavar="NAME",
         help=f"which .tflite files to make: {listed(PRECISIONS)} (default: all)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("artifact", "ctranslate2"),
+        default="artifact",
+        help="artifact: .tflite files and a SavedModel; ctranslate2: for servers, needs keras-transformer[ctranslate2]",
     )
     parser.add_argument("--max-source-bytes", metavar="N", type=_count, help="room for a source (default: 256)")
     parser.add_argument("--max-target-bytes", metavar="N", type=_count, help="room for an answer (default: 512)")

@@ -14,16 +14,21 @@ from keras_transformer.export import checks
 from keras_transformer.export.artifact import Artifact, RawAnswer
 from keras_transformer.export.checks import ExportError
 from keras_transformer.export.convert import convert
-from keras_transformer.export.flatbuffer import AlignedBuffer, read_model, signatures, write_model
+from keras_transformer.export.flatbuffer import AlignedBuffer, Signature, read_model, signatures, write_model
 from keras_transformer.export.limits import Limits
-from keras_transformer.export.manifest import lite_signature
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.share_embedding import share_embedding
+from keras_transformer.export.signatures import lite_signatures
 from keras_transformer.export.verify import differences, keras_answers
 from keras_transformer.generation import TextToText
+from keras_transformer.generation.options import GREEDY
 from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES, write_run
 
-EXPECTED = {"translate": lite_signature(Limits(MAX_SOURCE_BYTES, MAX_TARGET_BYTES))}
+
+@pytest.fixture(scope="module")
+def expected(predictor: TextToText) -> dict[str, Signature]:
+    """The signatures that the files of the fixture have."""
+    return lite_signatures(predictor, Limits(MAX_SOURCE_BYTES, MAX_TARGET_BYTES), "translate", GREEDY)
 
 
 @pytest.fixture
@@ -41,19 +46,21 @@ def code(model: Any, number: int) -> Any:
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_a_good_file_passes(artifact_path: Path, predictor: TextToText, precision: str) -> None:
+def test_a_good_file_passes(
+    artifact_path: Path, predictor: TextToText, expected: dict[str, Signature], precision: str
+) -> None:
     name = {"float32": "model.tflite", "int8": "model.int8.tflite"}[precision]
-    checks.check_file(artifact_path / name, precision, EXPECTED, predictor.model.count_params())
+    checks.check_file(artifact_path / name, precision, expected, predictor.model.count_params())
 
 
 @pytest.mark.parametrize("custom", [b"FlexErf", b"TFText>FastWordpiece"])
-def test_flex_and_custom_operators(model: Any, tmp_path: Path, custom: bytes) -> None:
+def test_flex_and_custom_operators(model: Any, tmp_path: Path, expected: dict[str, Signature], custom: bytes) -> None:
     changed = code(model, schema.BuiltinOperator.CUMSUM)
     changed.builtinCode = changed.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
     changed.customCode = custom
     write_model(model, tmp_path / "x.tflite")
     with pytest.raises(ExportError, match=rf"^x.tflite: operators that are not built into TFLite: {custom.decode()}$"):
-        checks.check_file(tmp_path / "x.tflite", "float32", EXPECTED, 1)
+        checks.check_file(tmp_path / "x.tflite", "float32", expected, 1)
 
 
 def test_variables(model: Any) -> None:
@@ -62,31 +69,33 @@ def test_variables(model: Any) -> None:
         checks.check_variables(model, "x")
 
 
-def test_a_further_signature(model: Any) -> None:
-    model.signatureDefs[0].signatureKey = b"serving_default"
-    with pytest.raises(ExportError, match=r"x: signatures serving_default, expected translate"):
-        checks.check_signatures(model, "x", EXPECTED)
+def test_a_further_signature(model: Any, expected: dict[str, Signature]) -> None:
+    _translate(model).signatureKey = b"serving_default"
+    names = "decode_step, detokenize, encode, serving_default, expected translate, encode, decode_step, detokenize"
+    with pytest.raises(ExportError, match=rf"x: signatures {names}$"):
+        checks.check_signatures(model, "x", expected)
     model.signatureDefs = None
-    with pytest.raises(ExportError, match=r"x: signatures none, expected translate"):
-        checks.check_signatures(model, "x", EXPECTED)
+    with pytest.raises(ExportError, match=r"x: signatures none, expected translate, encode"):
+        checks.check_signatures(model, "x", expected)
 
 
-def test_signatures_of_other_names_types_and_shapes(model: Any) -> None:
-    text = next(item for item in model.signatureDefs[0].inputs if item.name == b"text")
-    tensor = model.subgraphs[0].tensors[text.tensorIndex]
+def test_signatures_of_other_names_types_and_shapes(model: Any, expected: dict[str, Signature]) -> None:
+    signature = _translate(model)
+    text = next(item for item in signature.inputs if item.name == b"text")
+    tensor = model.subgraphs[signature.subgraphIndex].tensors[text.tensorIndex]
     tensor.shape = np.array([1, 9], np.int32)
     with pytest.raises(ExportError, match=r"translate has inputs text uint8\[1, 9\].*, expected text uint8\[1, 48\]"):
-        checks.check_signatures(model, "x", EXPECTED)
+        checks.check_signatures(model, "x", expected)
     tensor.shapeSignature = np.array([-1, MAX_SOURCE_BYTES], np.int32)
     with pytest.raises(ExportError, match=r"inputs text uint8\[-1, 48\]"):
-        checks.check_signatures(model, "x", EXPECTED)
+        checks.check_signatures(model, "x", expected)
     tensor.shapeSignature, tensor.shape = None, np.array([1, MAX_SOURCE_BYTES], np.int32)
     tensor.type = schema.TensorType.INT32
     with pytest.raises(ExportError, match=r"inputs text int32\[1, 48\]"):
-        checks.check_signatures(model, "x", EXPECTED)
+        checks.check_signatures(model, "x", expected)
     tensor.type, text.name = schema.TensorType.UINT8, b"args_0"
     with pytest.raises(ExportError, match=r"inputs args_0 uint8\[1, 48\]"):
-        checks.check_signatures(model, "x", EXPECTED)
+        checks.check_signatures(model, "x", expected)
 
 
 def test_a_file_without_its_weights(tmp_path: Path) -> None:
@@ -161,13 +170,13 @@ def test_a_tie_is_told_from_a_mistake(tmp_path: Path) -> None:
 
     predictor = keras_transformer.load(write_run(tmp_path / "run"))
     source = [b"a man"]
-    (answer,) = keras_answers(predictor, source, Steps(), "")
+    (answer,) = keras_answers(predictor, source, GREEDY, Steps(), "")
     embeddings = predictor.model.token_embedding.embeddings
     changed = embeddings.numpy()
     twin = max(answer.ids) + 1
     changed[twin] = changed[answer.ids[0]]
     embeddings.assign(changed)
-    (answer,) = keras_answers(predictor, source, Steps(), "")
+    (answer,) = keras_answers(predictor, source, GREEDY, Steps(), "")
     rest = predictor.tokenizer.decode_bytes(answer.ids[1:])
     twins, other = (predictor.tokenizer.pieces[piece] + rest for piece in (twin, twin + 1))
 
@@ -188,7 +197,7 @@ def test_a_failed_conversion_keeps_the_log(tmp_path: Path) -> None:
     with pytest.raises(
         ExportError, match=r"^the conversion to a.tflite failed: .*Error.*; its log: .*x.conversion.log$"
     ):
-        convert(tmp_path / "saved_model", "translate", {"float32": tmp_path / "a.tflite"}, log)
+        convert(tmp_path / "saved_model", ["translate"], {"float32": tmp_path / "a.tflite"}, log)
     assert "Traceback" in log.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["saved_model", "x.conversion.log"]
 
@@ -206,10 +215,12 @@ def test_the_embedding_is_shared(int8: Any) -> None:
     assert len(set(tables)) == 1
 
 
-def test_writing_keeps_a_file_as_it_is(artifact_path: Path, model: Any, tmp_path: Path) -> None:
+def test_writing_keeps_a_file_as_it_is(
+    artifact_path: Path, model: Any, expected: dict[str, Signature], tmp_path: Path
+) -> None:
     write_model(model, tmp_path / "x.tflite")
     again = read_model(tmp_path / "x.tflite")
-    assert signatures(again) == EXPECTED
+    assert signatures(again) == expected
     assert Artifact(tmp_path / "x.tflite").run(b"a man") == Artifact(artifact_path / "model.tflite").run(b"a man")
     assert _places(tmp_path / "x.tflite")
     assert not any(place % 16 for place in _places(tmp_path / "x.tflite")), "data must begin at multiples of 16"
@@ -221,6 +232,11 @@ def _places(path: Path) -> list[int]:
     root = schema.Model.GetRootAs(data, 0)
     buffers = [root.Buffers(i) for i in range(root.BuffersLength())]
     return [buffer._tab.Vector(buffer._tab.Offset(4)) for buffer in buffers if buffer.DataLength()]
+
+
+def _translate(model: Any) -> Any:
+    """Returns the definition of the first signature, whatever its place."""
+    return next(one for one in model.signatureDefs if one.signatureKey == b"translate")
 
 
 def _size(model: Any, tensor: Any) -> int:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from keras_transformer.export.benchmarking import benchmark
 from keras_transformer.export.flatbuffer import operators, read_model, signatures
 from keras_transformer.export.golden import golden_source
 from keras_transformer.export.limits import Limits
-from keras_transformer.export.manifest import lite_signature
+from keras_transformer.export.signatures import described, lite_signatures
 from keras_transformer.generation import TextToText
+from keras_transformer.generation.options import GREEDY
 from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES, read_json, sentences, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,11 +54,14 @@ def test_sizes(artifact_path: Path, predictor: TextToText) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "model.int8.tflite"])
-def test_a_file_has_one_signature_and_only_built_in_operators(artifact_path: Path, name: str) -> None:
+def test_a_file_has_its_signatures_and_only_built_in_operators(
+    artifact_path: Path, predictor: TextToText, name: str
+) -> None:
     model = read_model(artifact_path / name)
-    assert signatures(model) == {"translate": lite_signature(Limits(MAX_SOURCE_BYTES, MAX_TARGET_BYTES))}
+    expected = lite_signatures(predictor, Limits(MAX_SOURCE_BYTES, MAX_TARGET_BYTES), "translate", GREEDY)
+    assert list(expected) == ["translate", "encode", "decode_step", "detokenize"]
+    assert signatures(model) == expected
     counted = operators(model)
-    assert {name for name in counted if not name.startswith("while")} == {"main"}
     assert not {"CUSTOM", "VAR_HANDLE"} & {name for part in counted.values() for name in part}
     loop = next(part for name, part in counted.items() if "body" in name)
     assert not {"SHAPE", "BROADCAST_TO", "DEQUANTIZE", "TRANSPOSE"} & set(loop), "waste at every step"
@@ -78,8 +83,15 @@ def test_the_manifest_tells_the_truth(artifact_path: Path, predictor: TextToText
     assert manifest["special_ids"] == {"pad": 0, "start": 1, "end": 2}
     assert manifest["labels"] is None
     assert manifest["weights"] == predictor.model.count_params()
+    limits = Limits(MAX_SOURCE_BYTES, MAX_TARGET_BYTES)
+    expected = lite_signatures(predictor, limits, "translate", GREEDY)
+    assert manifest["signatures"] == {key: described(signature) for key, signature in expected.items()}
+    assert manifest["signature"] == "translate"
     text = manifest["signatures"]["translate"]["inputs"]["text"]
     assert (text["dtype"], text["shape"]) == ("uint8", [1, MAX_SOURCE_BYTES])
+    assert text["meaning"].startswith("UTF-8 bytes of the source")
+    assert list(manifest["saved_model"]["signatures"]) == ["serving_default"]
+    assert manifest["search"] == asdict(GREEDY) | {"forbidden": []}
 
 
 def test_the_report_compares_every_file_with_keras(artifact_path: Path) -> None:
@@ -221,7 +233,7 @@ def test_a_run_of_another_task(run_path: Path, tmp_path: Path) -> None:
 def test_an_interruption_leaves_what_was_there(
     monkeypatch: pytest.MonkeyPatch, run_path: Path, tmp_path: Path, error: BaseException
 ) -> None:
-    def stop(predictor: TextToText, folder: Path, steps: object) -> None:
+    def stop(predictor: TextToText, task: object, search: object, folder: Path, steps: object) -> None:
         (folder / "half").write_text("half")
         raise error
 
@@ -242,7 +254,7 @@ def test_one_precision_replaces_by_force(
 ) -> None:
     """The files are taken from the artifact made before: converting once more would prove nothing new."""
 
-    def copy(saved_model: Path, signature: str, outputs: dict[str, Path], log: Path) -> None:
+    def copy(saved_model: Path, signatures: list[str], outputs: dict[str, Path], log: Path) -> None:
         for path in outputs.values():
             shutil.copy(artifact_path / path.name, path)
 
@@ -263,7 +275,8 @@ def test_one_precision_replaces_by_force(
     assert list(read_json(path / "manifest.json")["precisions"]) == ["int8"]
     assert 'Interpreter("model.int8.tflite")' in (path / "README.md").read_text(encoding="utf-8")
     with pytest.raises(UserError, match=r"dist has no precision 'float32'. There are: int8\.$"):
-        open_artifact(path)
+        open_artifact(path, "float32")
+    assert open_artifact(path).path.name == "model.int8.tflite", "none asked for: what there is"
 
 
 def test_float32_must_be_keras_to_the_byte(
@@ -271,7 +284,7 @@ def test_float32_must_be_keras_to_the_byte(
 ) -> None:
     """The files of one model with the weights of another."""
 
-    def copy(saved_model: Path, signature: str, outputs: dict[str, Path], log: Path) -> None:
+    def copy(saved_model: Path, signatures: list[str], outputs: dict[str, Path], log: Path) -> None:
         for path in outputs.values():
             shutil.copy(artifact_path / path.name, path)
 

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from keras_transformer.errors import UserError, refuse_unless
+
+RANGES = {  # least and most; far out, float32 would overflow or a rule no longer hold
+    "beam": (1, math.inf),
+    "n_best": (1, math.inf),
+    "length_penalty": (-10, 10),
+    "coverage_penalty": (0, 1000),
+    "min_length": (0, math.inf),
+    "max_length": (1, math.inf),
+    "min_ratio": (0, 1000),
+    "max_ratio": (0.001, 1000),
+    "repetition_penalty": (0.01, 100),
+    "no_repeat_ngram": (0, math.inf),
+    "samples": (0, 2**16),
+    "temperature": (0.001, 1000),
+    "top_k": (0, math.inf),
+    "min_p": (0, 1),
+    "seed": (0, 2**31 - 1),
+}
 
 
 @dataclass(frozen=True)
@@ -66,23 +85,17 @@ class SearchOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        refuse_unless(not isinstance(self.forbidden, str), "forbidden", self.forbidden, "a list of words")
         object.__setattr__(self, "forbidden", tuple(self.forbidden))
         self._check_ranges()
         self._check_pairs()
 
     def _check_ranges(self) -> None:
-        for name in ("beam", "n_best"):
-            refuse_unless(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        for name in ("min_length", "min_ratio", "no_repeat_ngram", "samples", "top_k", "coverage_penalty"):
-            refuse_unless(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
-        refuse_unless(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
-        refuse_unless(self.max_length is None or self.max_length >= 1, "max_length", self.max_length, "1 or more")
-        refuse_unless(self.max_ratio is None or self.max_ratio > 0, "max_ratio", self.max_ratio, "more than 0")
-        refuse_unless(-10 <= self.length_penalty <= 10, "length_penalty", self.length_penalty, "-10 to 10")
-        for name in ("repetition_penalty", "temperature"):
-            refuse_unless(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            wanted = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            refuse_unless(value is None or least <= value <= most, name, value, wanted)
         refuse_unless(0 < self.top_p <= 1, "top_p", self.top_p, "more than 0 and at most 1")
-        refuse_unless(0 <= self.min_p <= 1, "min_p", self.min_p, "0 to 1")
         for word in self.forbidden:
             refuse_unless(bool(word), "forbidden", word, "words of at least one character")
 

@@ -20,6 +20,7 @@ from keras_transformer.text.byte_pieces import BytePieceTokenizer
 
 BATCH_TOKENS = 4096
 LENGTH_MULTIPLE = 8
+TRY_LENGTHS = (32, 64)  # ids of an answer to make room for first; each takes a trace of its own
 
 
 class Generated(NamedTuple):
@@ -85,7 +86,7 @@ class TextToText:
         self.max_source_length = max_source_length
         self.max_target_length = max_target_length
         self.batch_tokens = batch_tokens
-        self._decoders: dict[tuple[SearchOptions, bool], Decoder] = {}
+        self._decoders: dict[tuple[SearchOptions, bool, int | None], Decoder] = {}
 
     def predict(self, texts: Sequence[str], cut: bool = False, search: SearchOptions = GREEDY) -> list[str]:
         """Returns the best answer to each text; see `generate`."""
@@ -147,17 +148,27 @@ class TextToText:
             search: how to search.
             track: goes through the batches, such as one that shows progress.
         """
-        decoder = self.decoder(search, token_scores=True)
         answers = [[Found(np.zeros(0, np.int32), 0.0, 0.0, True, ())]] * len(sources)
         for rows in track(list(self._batches(sources, rows_per_sentence(search)))):
-            found = Hypotheses(**decoder.predict_on_batch(self._padded([sources[row] for row in rows])), steps=None)
+            found = self._search_batch(self._padded([sources[row] for row in rows]), search)
             for place, row in enumerate(rows):
                 answers[row] = self._answers(found, place)
         return answers
 
-    def decoder(self, search: SearchOptions = GREEDY, token_scores: bool = False) -> Decoder:
+    def _search_batch(self, source_ids: np.ndarray, search: SearchOptions) -> Hypotheses:
+        """Searches with little room for the answers first, and with all of it if that is not enough for one of them."""
+        room = 2 * source_ids.shape[1]
+        for length in (*(length for length in TRY_LENGTHS if room <= length < self.max_target_length), None):
+            found = Hypotheses(**self.decoder(search, True, length).predict_on_batch(source_ids))
+            if length is None or found.steps[0] < length:
+                return found
+        raise AssertionError("the whole length is tried last")
+
+    def decoder(
+        self, search: SearchOptions = GREEDY, token_scores: bool = False, try_length: int | None = None
+    ) -> Decoder:
         """Returns the decoder for a way to search, with the log-probability of every piece or without; made once."""
-        key = (search, token_scores)
+        key = (search, token_scores, try_length)
         if key not in self._decoders:
             tokenizer = self.tokenizer
             forbidden = [word.encode() for word in search.forbidden]
@@ -169,6 +180,7 @@ class TextToText:
                 tuple(i for i, piece in enumerate(tokenizer.pieces) if any(word in piece for word in forbidden)),
                 tuple(int(i) for i in tokenizer.encode(search.prefix)),
                 token_scores,
+                try_length,
             )
         return self._decoders[key]
 

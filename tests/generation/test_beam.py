@@ -207,7 +207,7 @@ def test_a_short_finished_hypothesis_beats_longer_ones() -> None:
     table = Table({START: {4: 0.55, 3: 0.45}, 3: {END: 0.9, 5: 0.1}, 4: {5: 0.6, 3: 0.4}, 5: {END: 0.6, 5: 0.4}})
     assert ids_of(table, beam=2) == [3, END]
     assert table.steps < 6, "nothing open could win any more"
-    assert ids_of(table, beam=2, length_penalty=6.0) == [4, 5, END], "long answers can be asked for"
+    assert ids_of(table, beam=2, length_penalty=6.0) == [4, 5, 5, 5, 5, END], "long answers can be asked for"
 
 
 def test_what_has_ended_pays_for_no_more_ids() -> None:

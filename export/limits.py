@@ -17,11 +17,14 @@ SMALLEST = 8  # bytes; room for a character of four bytes and for what precedes 
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes of an exported file's tensors.
+    """Sizes of an exported file's tensors, and what else goes into it.
 
     Args:
         max_source_bytes: UTF-8 bytes of a source.
         max_target_bytes: UTF-8 bytes of an answer.
+        one_size: whether every text is searched in the full size, rather than in the smallest of three that has room
+            for it: takes half the memory, and more time for a short text.
+        with_steps: whether to add the signatures for an app with a loop of its own: encode, decode_step, detokenize.
 
     Raises:
         UserError: one of them is too small to be of use.
@@ -29,6 +32,8 @@ class Limits:
 
     max_source_bytes: int = 256
     max_target_bytes: int = 512
+    one_size: bool = False
+    with_steps: bool = True
 
     def __post_init__(self) -> None:
         for name in ("max_source_bytes", "max_target_bytes"):

@@ -89,6 +89,8 @@ class LiteModule(tf.Module):
             found["sample"] = Function(self.sample, {**text, **draw})
         elif self._search_options.n_best > 1:
             found[f"{signature}_n_best"] = Function(self.n_best, text)
+        if not self._limits.with_steps:
+            return found
         found["encode"] = Function(self.encode, text)
         found["decode_step"] = Function(self.decode_step, self._step_specs())
         ids = tf.TensorSpec([1, self._predictor.max_target_length], tf.int32)
@@ -225,6 +227,8 @@ class LiteModule(tf.Module):
             return Found(padding, tf.zeros((count,), tf.int32), tf.zeros((count,)), tf.constant(False))
 
         *small, full = sizes(self._limits.max_source_bytes, full_length)
+        if self._limits.one_size:
+            small = []
         first: Callable[[], Any] = nothing
         for size in reversed(small):
             first = functools.partial(tf.cond, count <= size.source, functools.partial(at, size), first)

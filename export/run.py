@@ -45,6 +45,8 @@ def export_run(
     max_target_bytes: int = 512,
     test_limit: int = TEST_LIMIT,
     search: SearchOptions = GREEDY,
+    one_size: bool = False,
+    with_steps: bool = True,
 ) -> dict[str, Any]:
     """Makes an artifact folder of a run, with every file checked and measured, and returns its report.
 
@@ -59,6 +61,7 @@ def export_run(
         test_limit: score and time on so many sentences of the test split.
         search: how the files search: a beam, constraints. With `n_best` above 1 or `samples` they have a signature
             for these too.
+        one_size, with_steps: what else goes into the `.tflite` files; see `Limits`.
 
     Raises:
         UserError: the run cannot be used, `output` exists, or an argument is wrong.
@@ -69,7 +72,7 @@ def export_run(
         export_run("runs/mine", "dist/mine")["results"]["int8"]["bleu"]
         ```
     """
-    output, limits, steps = Path(output), Limits(max_source_bytes, max_target_bytes), Steps()
+    output, limits, steps = Path(output), Limits(max_source_bytes, max_target_bytes, one_size, with_steps), Steps()
     _check_precisions(precisions)
     check_target(output, force)
     directory = RunDirectory(run)

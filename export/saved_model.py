@@ -48,8 +48,8 @@ class TextModule(tf.Module):
     def functions(self, signature: str) -> dict[str, Function]:
         """Returns the functions to save, by the names of their signatures.
 
-        `signature` and "serving_default" give the best answer `[b]`; `<signature>_n_best` and `sample`, if the search has
-        several, give them all, `[b, N]`.
+        `signature` and "serving_default" give the best answer `[b]`; `<signature>_n_best` and `sample`, if the search
+        has several, give them all, `[b, N]`.
         """
         text = {"text": tf.TensorSpec([None], tf.string)}
         best = Function(self.answer, text)

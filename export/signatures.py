@@ -52,6 +52,8 @@ def lite_signatures(predictor: TextToText, limits: Limits, name: str, search: Se
         found["sample"] = Signature({**text, **draw}, answers(count))
     elif search.n_best > 1:
         found[f"{name}_n_best"] = Signature(text, answers(count))
+    if not limits.with_steps:
+        return found
     memory, cache = _state(predictor, limits)
     found["encode"] = Signature(text, {**memory, "pieces": one})
     logits = TensorSpec("float32", (1, predictor.model.vocabulary_size))

@@ -156,26 +156,30 @@ def _search_option(arguments: argparse.Namespace) -> dict[str, Any]:
     return {} if search is None else {"search": search}
 
 
+OF_FILES = {
+    "precision": "--precision",
+    "max_source_bytes": "--max-source-bytes",
+    "max_target_bytes": "--max-target-bytes",
+    "one_size": "--one-size",
+    "with_steps": "--no-steps",
+}
+
+
 def export(arguments: argparse.Namespace) -> int:
     task_of(arguments.run)
     RunDirectory(arguments.run).check_trained()  # before TensorFlow is imported
     exporting = importlib.import_module("keras_transformer.export")
+    given = {name: value for name in OF_FILES if (value := getattr(arguments, name)) is not None}
+    search = _search_option(arguments)
     if arguments.format == "ctranslate2":
-        for name in ("precision", "max_source_bytes", "max_target_bytes"):
-            if getattr(arguments, name) is not None:
-                raise UserError(
-                    f"--{name.replace('_', '-')} is for .tflite files: leave it out of a CTranslate2 export"
-                )
-        if search_of(arguments) is not None:
+        for name in given:
+            raise UserError(f"{OF_FILES[name]} is for .tflite files: leave it out of a CTranslate2 export")
+        if search:
             raise UserError("CTranslate2 is told how to search when it runs: leave search options out of its export")
         exporting.export_ctranslate2(arguments.run, arguments.output, force=arguments.force)
         return 0
-    names = ("max_source_bytes", "max_target_bytes")
-    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    options.update(_search_option(arguments))
-    exporting.export_run(
-        arguments.run, arguments.output, list(arguments.precision or PRECISIONS), force=arguments.force, **options
-    )
+    precisions = given.pop("precision", list(PRECISIONS))
+    exporting.export_run(arguments.run, arguments.output, precisions, force=arguments.force, **given, **search)
     return 0
 
 
@@ -309,6 +313,19 @@ def _add_export(parser: Parser) -> None:
     )
     parser.add_argument("--max-source-bytes", metavar="N", type=_count, help="room for a source (default: 256)")
     parser.add_argument("--max-target-bytes", metavar="N", type=_count, help="room for an answer (default: 512)")
+    parser.add_argument(
+        "--one-size",
+        action="store_true",
+        default=None,
+        help="search every text in the full size: half the memory, more time for short texts",
+    )
+    parser.add_argument(
+        "--no-steps",
+        dest="with_steps",
+        action="store_false",
+        default=None,
+        help="leave the signatures encode, decode_step and detokenize out of the files",
+    )
     parser.add_argument("--force", action="store_true", help="replace the folder if it exists")
     add_search_flags(parser)
 

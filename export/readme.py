@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from string import Template
 from typing import Any
 
-from keras_transformer.export.snippets import SNIPPETS
+from keras_transformer.export.snippets import SNIPPETS, STEPS
 from keras_transformer.export.tasks import Task
 
 TEXT = Template("""\
@@ -30,7 +30,7 @@ $max_target_bytes bytes too; the scores of Keras are those of its whole answers.
 
 ## The signature `$signature`
 
-The only one of a `.tflite` file; batch 1, all shapes fixed.
+From text to text; batch 1, all shapes fixed.
 
 $tensors
 
@@ -49,6 +49,7 @@ $tensors
 ## How to call it
 
 $snippets
+$more
 ## The SavedModel
 
 Takes and gives string tensors of any batch size; `import tensorflow_text` before it is loaded.
@@ -71,6 +72,7 @@ FILES = {
     "report.json": "the measurements below, with the differences from Keras",
 }
 EXAMPLE = "Hello."
+STEP_SIGNATURES = ("encode", "decode_step", "detokenize")
 SCORES = {"bleu": "BLEU", "chrf": "chrF", "exact_match": "exact match, %"}
 
 
@@ -96,6 +98,7 @@ def make_readme(manifest: Mapping[str, Any], report: Mapping[str, Any], task: Ta
         results=_results(report),
         tensors=_tensors(manifest["signatures"][task.signature]),
         snippets="\n".join(_snippets(names)),
+        more="\n".join(_other_signatures(manifest, names)),
     )
 
 
@@ -127,6 +130,28 @@ def _tensors(signature: Mapping[str, Any]) -> str:
 def _snippets(names: Mapping[str, Any]) -> Iterator[str]:
     for language, (marker, code, note) in SNIPPETS.items():
         yield f"### {language}\n\n{note}\n\n```{marker}\n{Template(code).substitute(names).strip()}\n```\n"
+
+
+def _other_signatures(manifest: Mapping[str, Any], names: Mapping[str, Any]) -> Iterator[str]:
+    """What there is besides the signature from text to text."""
+    for name, signature in manifest["signatures"].items():
+        if name == manifest["signature"] or name in STEP_SIGNATURES:
+            continue
+        count = signature["outputs"]["text"]["shape"][0]
+        what = "drawn at random, by `seed` and `temperature`" if name == "sample" else "the best first"
+        yield (
+            f"## The signature `{name}`\n\nGives {count} answers, {what}: its outputs have {count} in the place of 1, "
+            f"and its inputs are {', '.join(f'`{key}`' for key in signature['inputs'])}. An answer that does not exist "
+            "is empty and has a score below -1e29.\n"
+        )
+    if "decode_step" in manifest["signatures"]:
+        names = {**names, **manifest["special_ids"]}
+        yield (
+            "## Your own loop\n\nFor an app that shows the answer while it grows, or has a search of its own: `encode` "
+            "once, `decode_step` for every piece with the caches of the step before, `detokenize` for the text so far. "
+            "Shapes and meanings of their tensors are in `manifest.json`.\n\n"
+            f"```python\n{Template(STEPS).substitute(names).strip()}\n```\n"
+        )
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

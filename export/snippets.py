@@ -117,6 +117,32 @@ async function $signature(source) {
 console.log(await $signature('$example'));
 """
 
+STEPS = """
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+interpreter = Interpreter("$file")
+encode, step, detokenize = (interpreter.get_signature_runner(n) for n in ("encode", "decode_step", "detokenize"))
+
+source = "$example".encode()[:$max_source_bytes]
+text = np.zeros((1, $max_source_bytes), np.uint8)
+text[0, : len(source)] = list(source)
+memory = encode(text=text, text_length=np.array([len(source)], np.int32))
+del memory["pieces"]
+
+inputs = step.get_input_details().items()
+state = {name: np.zeros(spec["shape"], spec["dtype"]) for name, spec in inputs if name.startswith("cache_")}
+ids, last = np.zeros((1, $max_target_pieces), np.int32), $start
+for index in range($max_target_pieces):
+    state = step(ids=np.array([last], np.int32), index=np.array([index], np.int32), **memory, **state)
+    last = int(state.pop("logits").argmax())  # your own search goes here
+    if last == $end:
+        break
+    ids[0, index] = last
+    answer = detokenize(ids=ids, length=np.array([index + 1], np.int32))
+    print(answer["text"][0, : answer["text_length"][0]].tobytes().decode(errors="replace"))
+"""
+
 SNIPPETS = {
     "Python": ("python", PYTHON, "`pip install numpy ai-edge-litert`:"),
     "Kotlin": ("kotlin", KOTLIN, "Android; the file lies where the app can read it:"),

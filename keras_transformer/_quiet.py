@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.abc
 import importlib.util
+import logging
 import os
 import re
 import sys
@@ -24,6 +25,8 @@ CUDA_START = re.compile(r"E\d{4} .*cuInit")
 
 def quiet_tensorflow() -> None:
     """Makes the coming import of TensorFlow quiet, unless it happened already or the user set a log level."""
+    # a search is traced for each of a few shapes: no news to who runs a command
+    logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ and "tensorflow" not in sys.modules:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
         sys.meta_path.insert(0, _QuietFinder())

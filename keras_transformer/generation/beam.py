@@ -8,6 +8,7 @@ from keras import ops, tree
 
 from keras_transformer.generation.constraints import NEVER, Constraints
 from keras_transformer.generation.interface import Hypotheses, SpecialIds, Step
+from keras_transformer.generation.largest import largest
 from keras_transformer.generation.options import SearchOptions
 from keras_transformer.generation.probabilities import log_partition
 
@@ -140,7 +141,7 @@ def candidates(open_: Rows, allowed: Any, partition: Any, index: Any) -> Rows:
     2k, because at most k of them end: k are left to stay open.
     """
     beams, vocabulary = allowed.shape[1:]
-    values, ids = ops.top_k(allowed, min(2 * beams, vocabulary))
+    values, ids = largest(allowed, min(2 * beams, vocabulary))
     width = values.shape[-1]
     gains = ops.where(values > NEVER / 2, values - partition, NEVER)
     totals = ops.maximum(open_["totals"][:, :, None] + gains, NEVER)
@@ -148,7 +149,7 @@ def candidates(open_: Rows, allowed: Any, partition: Any, index: Any) -> Rows:
     places = ops.cast(places, "int32")
     parents = ops.floor_divide(places, width)
     grown = {name: pick(value, parents) for name, value in open_.items() if name not in ("last", "totals")}
-    grown.update(totals=totals, parents=parents, last=pick(_flat(ops.cast(ids, "int32")), places))
+    grown.update(totals=totals, parents=parents, last=pick(_flat(ids), places))
     grown["ids"] = ops.slice_update(grown["ids"], (0, 0, index), grown["last"][..., None])
     if "gains" in grown:
         grown["gains"] = ops.slice_update(grown["gains"], (0, 0, index), pick(_flat(gains), places)[..., None])

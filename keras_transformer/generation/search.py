@@ -14,6 +14,7 @@ from keras_transformer.generation.beam import beam_search
 from keras_transformer.generation.constraints import NEVER, Constraints
 from keras_transformer.generation.draws import uniforms
 from keras_transformer.generation.interface import Hypotheses, SpecialIds, Step
+from keras_transformer.generation.largest import largest
 from keras_transformer.generation.options import GREEDY, SearchOptions
 from keras_transformer.generation.probabilities import log_partition
 
@@ -150,8 +151,7 @@ def follow(
         logits = constraints.penalise(logits, ids, index)
         allowed = constraints.forbid(logits, ids, index, special.end_id)
         if draw is None:
-            best, chosen = ops.top_k(allowed, 1)  # keras.ops.argmax has no form in TFLite's built-in operators
-            best, chosen = ops.reshape(best, shape), ops.cast(ops.reshape(chosen, shape), "int32")
+            best, chosen = (ops.reshape(found, shape) for found in largest(allowed, 1))
         else:
             chosen = draw(allowed, index)
             is_chosen = ops.arange(logits.shape[-1], dtype="int32") == chosen[..., None]

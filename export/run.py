@@ -82,9 +82,10 @@ def export_run(
     predictor.decoder(search)  # raises if the options do not fit the model
     pairs = directory.read_examples("test")[:test_limit]
     with new_folder(output, force) as folder:
-        saved_model = save_text_model(predictor, task, search, folder, steps)
+        small = lean(predictor)
+        saved_model = save_text_model(small, task, search, folder, steps)
         signatures = lite_signatures(predictor, limits, task.signature, search)
-        files = make_files(predictor, signatures, limits, search, folder, output, steps)
+        files = make_files(small, signatures, limits, search, folder, output, steps)
         sentences = verification_sentences([source for source, _ in pairs], limits.max_source_bytes)
         answers = verify(predictor, files, sentences, search, steps)
         files = _keep(files, precisions)
@@ -128,7 +129,7 @@ def make_files(
     paths = {precision: folder / name for precision, name in FILES.items()}
     with steps.step("conversion to TFLite"):
         graph = folder / ".lite"
-        module = LiteModule(lean(predictor), limits, search)
+        module = LiteModule(predictor, limits, search)
         save_functions(module, module.functions(next(iter(signatures))), graph)
         convert(graph, list(signatures), paths, output.with_name(f"{output.name}.conversion.log"))
         shutil.rmtree(graph)

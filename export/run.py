@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_transformer._files import write_json
+from keras_transformer._quiet import filtered_stderr
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export import checks
 from keras_transformer.export.artifact import MANIFEST, Artifact
@@ -135,7 +136,11 @@ def make_files(
         shutil.rmtree(graph)
     for precision, path in paths.items():
         checks.check_file(path, precision, signatures, predictor.model.count_params())
-    return {precision: Artifact(path) for precision, path in paths.items()}
+    files = {precision: Artifact(path) for precision, path in paths.items()}
+    with filtered_stderr():  # LiteRT greets on standard error at its first run
+        for artifact in files.values():
+            artifact.run(b"")
+    return files
 
 
 def verify(

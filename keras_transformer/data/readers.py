@@ -81,6 +81,10 @@ def check_data(spec: str, known_names: Iterable[str] = ()) -> tuple[Path, ...]:
     Raises:
         UserError: a file is missing, empty, unreadable, a folder, or of an unknown kind.
     """
+    if not spec.strip():
+        raise UserError(
+            f"Data is {spec!r}; give a file, two aligned text files such as 'source.en,target.de', or a name"
+        )
     names = [spec] if "," not in spec or os.path.isfile(spec) else [name.strip() for name in spec.split(",")]
     if len(names) > 2 or not all(names):
         raise UserError(

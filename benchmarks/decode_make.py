@@ -54,7 +54,9 @@ def load_model(model: dict[str, Any]) -> TextToText:
     keras.utils.set_random_seed(0)
     first = model["normalize_first"]
     overrides = {} if first is None else {"normalize_first": first}
-    transformer = Seq2SeqTransformer.from_preset(model["preset"], model["vocabulary_size"], dtype="float32", **overrides)
+    transformer = Seq2SeqTransformer.from_preset(
+        model["preset"], model["vocabulary_size"], dtype="float32", **overrides
+    )
     _never_end(transformer)
     return TextToText(transformer, _random_tokenizer(model["vocabulary_size"]), max_source_length=1024)
 

@@ -114,7 +114,13 @@ def expected(
     return sorted(found, reverse=True)
 
 
-def run(model: RandomModel, options: SearchOptions, constraints: Constraints, max_length: int = LENGTH) -> Any:
+def run(
+    model: RandomModel,
+    options: SearchOptions,
+    constraints: Constraints,
+    max_length: int = LENGTH,
+    bound_length: int | None = None,
+) -> Any:
     beams = options.samples or options.beam
     mask = ops.ones((2, SOURCE))
     return generate_ids(
@@ -127,6 +133,7 @@ def run(model: RandomModel, options: SearchOptions, constraints: Constraints, ma
         constraints,
         source_mask=mask,
         token_scores=True,
+        bound_length=bound_length,
     )
 
 
@@ -248,6 +255,33 @@ def test_sentences_of_a_batch_do_not_see_each_other() -> None:
         alone.start = model.start[row : row + 1]
         found = generate_ids(alone.step, alone.cache(3), 1, LENGTH, SPECIAL, options)
         np.testing.assert_array_equal(np.asarray(found.ids)[0], np.asarray(both.ids)[row])
+
+
+ROOMS = {
+    "greedy": {},
+    "beam": {"beam": 3, "n_best": 3},
+    "long answers": {"beam": 3, "n_best": 2, "length_penalty": 1.0},
+    "short answers": {"beam": 3, "n_best": 2, "length_penalty": -0.5},
+    "samples": {"samples": 3, "seed": 2},
+}
+
+
+@pytest.mark.parametrize("options", ROOMS.values(), ids=list(ROOMS))
+def test_a_search_that_ends_in_less_room_is_the_whole_one(options: dict[str, Any]) -> None:
+    search, whole, ended = SearchOptions(**options), 12, 0
+    for seed in range(8):
+        model = RandomModel(200 + seed, end=1.5)
+        expected = run(model, search, Constraints(), whole)
+        for room in (4, 8):
+            found = run(model, search, Constraints(), room, bound_length=whole)
+            if int(found.steps) == room:
+                continue
+            ended += 1
+            np.testing.assert_array_equal(np.asarray(found.ids), np.asarray(expected.ids)[:, :, :room])
+            assert not np.asarray(expected.ids)[:, :, room:].any()
+            np.testing.assert_array_equal(np.asarray(found.lengths), np.asarray(expected.lengths))
+            np.testing.assert_allclose(np.asarray(found.scores), np.asarray(expected.scores), rtol=1e-6)
+    assert 0 < ended < 16, "some end in less room, some do not"
 
 
 # Greedy search and drawing, under the same rules

@@ -32,8 +32,8 @@ def largest(x: Any, count: int) -> tuple[Any, Any]:
     if width < SHORTEST or chunks < 2 * count:
         values, ids = ops.top_k(x, count)
         return values, ops.cast(ids, "int32")
-    if width % CHUNK:
-        x = ops.pad(x, [(0, 0), (0, 0), (0, chunks * CHUNK - width)], constant_values=NEVER)
+    if width % CHUNK:  # with less than any number: places that are not there never come, not even beside ids forbidden
+        x = ops.pad(x, [(0, 0), (0, 0), (0, chunks * CHUNK - width)], constant_values=2 * NEVER)
     rows = batch * beams
     x = ops.reshape(x, (rows, chunks, CHUNK))
     _, kept = ops.top_k(ops.max(x, axis=-1), count)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras_transformer.layers.embedding import SinePositionEncoding as SinePositionEncoding
     from keras_transformer.layers.embedding import TokenEmbedding as TokenEmbedding
     from keras_transformer.layers.feed_forward import FeedForward as FeedForward
+    from keras_transformer.layers.normalization import RootMeanSquareScaling as RootMeanSquareScaling
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "FeedForward": "feed_forward",
         "MultiHeadAttention": "attention",
         "PositionEmbedding": "embedding",
+        "RootMeanSquareScaling": "normalization",
         "SinePositionEncoding": "embedding",
         "TokenEmbedding": "embedding",
         "TransformerDecoderBlock": "blocks",

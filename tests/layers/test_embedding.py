@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_transformer.layers import PositionEmbedding, SinePositionEncoding, TokenEmbedding
 from tests.layers.reference import sine_positions
@@ -38,6 +39,23 @@ def test_only_ids_give_a_mask() -> None:
 def test_sines_equal_the_equations(width: int, start: int) -> None:
     found = SinePositionEncoding()(np.zeros((2, 6, width), "float32"), start_index=start)
     np.testing.assert_allclose(np.asarray(found), sine_positions(6, width, start)[None], atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [8, 7, 1])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_table_of_sines_equals_the_computed_ones(width: int, policy: str) -> None:
+    layer, x = SinePositionEncoding(max_wavelength=500.0, dtype=policy), np.zeros((3, 1, width), "float32")
+    for position in (0, 1, 57, 99):
+        index = ops.convert_to_tensor(position, dtype="int32")
+        looked_up, computed = layer(x, start_index=index, max_length=100), layer(x, start_index=index)
+        assert looked_up.shape == computed.shape == (1, 1, width)
+        assert looked_up.dtype == computed.dtype == layer.compute_dtype
+        tolerance = 1e-5 if policy == "float32" else 0.01
+        np.testing.assert_allclose(ops.cast(looked_up, "float32"), ops.cast(computed, "float32"), atol=tolerance)
+    several = np.zeros((3, 4, width), "float32")
+    np.testing.assert_array_equal(
+        np.asarray(layer(several, start_index=5, max_length=100)), np.asarray(layer(several, start_index=5))
+    )
 
 
 def test_sines_far_out_in_half_precision() -> None:

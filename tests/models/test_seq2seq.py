@@ -31,6 +31,12 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "learned": {"positions": "learned", "max_length": 9, "activation": "gelu"},
 }
+FOLDED = {
+    "normalize_first": True,
+    "normalization": "rms_scaling",
+    "decoder_normalization": "layer_norm",
+    "center_embeddings": True,
+}
 SOURCE = np.array([[3, 4, 5, 6, 7, 0, 0], [8, 9, 0, 0, 0, 0, 0]], dtype=np.int32)
 TARGET = np.array([[1, 5, 6, 7, 8], [1, 9, 3, 0, 0]], dtype=np.int32)
 INPUTS = {"source_ids": SOURCE, "target_ids": TARGET}
@@ -166,6 +172,42 @@ def test_config_round_trip(model: Seq2SeqTransformer) -> None:
     assert again.get_config() == model.get_config()
     again.set_weights(model.get_weights())
     np.testing.assert_array_equal(np.asarray(again(INPUTS)), np.asarray(model(INPUTS)))
+
+
+def test_config_of_a_folded_model() -> None:
+    """What `export.folding` makes has two arguments that no recipe sets."""
+    model = Seq2SeqTransformer(VOCABULARY, **SIZE, **FOLDED)
+    randomize(model, scale=0.2)
+    config = json.loads(json.dumps(model.get_config()))
+    assert {name: config[name] for name in FOLDED} == FOLDED
+    again = Seq2SeqTransformer.from_config(config)
+    assert again.get_config() == model.get_config()
+    assert [weight.path for weight in again.weights] == [weight.path for weight in model.weights]
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(np.asarray(again(INPUTS)), np.asarray(model(INPUTS)))
+    assert not model.encoder_norm.weights, "no weights"
+    assert len(model.decoder_norm.weights) == 2, "its own kind"
+
+
+def test_centered_embeddings_have_no_mean() -> None:
+    model = Seq2SeqTransformer(VOCABULARY, **SIZE, **FOLDED)
+    embedded = np.asarray(model._embedded(TARGET, model.target_positions))
+    close(embedded.mean(axis=-1), np.zeros(TARGET.shape))
+    plain = Seq2SeqTransformer(VOCABULARY, **SIZE, **{**FOLDED, "center_embeddings": False})
+    plain.set_weights(model.get_weights())
+    expected = np.asarray(plain._embedded(TARGET, plain.target_positions))
+    close(embedded, expected - expected.mean(axis=-1, keepdims=True))
+    assert np.abs(expected.mean(axis=-1)).max() > 0.01
+
+
+def test_steps_of_a_folded_model_equal_the_one_shot_logits() -> None:
+    model = Seq2SeqTransformer(VOCABULARY, **SIZE, **FOLDED)
+    randomize(model, scale=0.2)
+    expected = np.asarray(model(INPUTS))
+    memory, cache = model.memory(SOURCE), model.empty_cache(2, 8)
+    for i in range(5):
+        logits, cache, _ = model.step(ops.convert_to_tensor(TARGET[:, i]), i, cache, memory)
+        close(logits, expected[:, i])
 
 
 def test_saved_and_loaded(plain: Seq2SeqTransformer, tmp_path: Path) -> None:

@@ -25,14 +25,17 @@ from keras_transformer.models import Seq2SeqTransformer
 def folded(model: Seq2SeqTransformer) -> Seq2SeqTransformer:
     """Returns a model with the same answers, float32, whose normalisations have no weights; see the module.
 
-    A post-norm model, whose normalisations stand in the residual stream itself, is returned as it is.
+    A post-norm model, whose normalisations stand in the residual stream itself, is returned as it is, and so is one
+    with layer normalisation whose last one, of another kind, would read the mean.
 
     Example:
         ```python
         folded(keras_transformer.load("runs/mine").model)
         ```
     """
-    if not model.normalize_first or model.normalization == "rms_scaling":
+    last = model.decoder_normalization or model.normalization
+    centers = model.normalization == "layer_norm"
+    if not model.normalize_first or model.normalization == "rms_scaling" or (centers and last != "layer_norm"):
         return model
     config = {
         **model.get_config(),
@@ -40,11 +43,11 @@ def folded(model: Seq2SeqTransformer) -> Seq2SeqTransformer:
         "dtype": "float32",
         "use_bias": True,  # where the offsets go
         "normalization": "rms_scaling",
-        "decoder_normalization": model.decoder_normalization or model.normalization,
-        "center_embeddings": model.normalization == "layer_norm",
+        "decoder_normalization": last,
+        "center_embeddings": centers or model.center_embeddings,
     }
     new = Seq2SeqTransformer.from_config(config)
-    fold = _Fold(center=config["center_embeddings"])
+    fold = _Fold(center=centers)
     for name in ("token_embedding", "source_positions", "target_positions", "decoder_norm"):
         getattr(new, name).set_weights(getattr(model, name).get_weights())
     for old_block, new_block in zip(model.encoder_blocks, new.encoder_blocks, strict=True):

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT, TARGET_UNFINISHED, cut_at_character
+from keras_transformer.generation.options import SearchOptions
 
 MANIFEST = "manifest.json"
 START_ID, END_ID = 1, 2  # as BytePieceTokenizer has them
@@ -107,10 +108,19 @@ class Artifact:
         """Returns N answers to each text, drawn at random; of a file exported with samples. A seed repeats.
 
         Raises:
-            UserError: the file was exported without.
+            UserError: the file was exported without, or a number is out of its range; see `SearchOptions`.
         """
+        SearchOptions(samples=1, seed=seed, temperature=temperature)  # raises if they are out of their range
         draw = {"seed": np.array([seed], np.int32), "temperature": np.array([temperature], np.float32)}
         return self._generate(texts, "sample", draw)
+
+    def count(self, signature: str) -> int:
+        """Returns how many answers a signature gives to one text.
+
+        Raises:
+            UserError: the file was exported without it.
+        """
+        return int(self._runner(signature).get_output_details()["text"]["shape"][0])
 
     def stream(self, text: str) -> Iterator[str]:
         """Yields the answer as it grows, a piece at a time: greedy search in Python over `encode` and `decode_step`.
@@ -163,6 +173,7 @@ class Artifact:
                 "it was cut there"
             )
         found = [raw for raw in self._run(fitting, signature, more) if raw.score > NO_ANSWER]
+        found = found if source else found[:1]  # an empty text has one empty answer, as in Keras
         for flag, meaning in WARNINGS.items():
             if any(raw.status & flag for raw in found):
                 _warn(f"text {number} {meaning}")

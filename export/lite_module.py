@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT, TARGET_UNFINISHED, Limits
 from keras_transformer.export.saved_model import Function, weights_of
 from keras_transformer.generation import SearchOptions, TextToText
-from keras_transformer.generation.options import GREEDY
+from keras_transformer.generation.options import GREEDY, RANGES
 from keras_transformer.generation.search import answers_per_sentence
 from keras_transformer.layers.attention import KeyValues
 from keras_transformer.models.seq2seq import DecoderMemory
@@ -124,7 +124,7 @@ class LiteModule(tf.Module):
         self, text: tf.Tensor, text_length: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Returns N answers drawn at random: as `n_best`, with a seed int32 `[1]` and a temperature float32 `[1]`."""
-        draw = {"seed": tf.maximum(seed[0], 0), "temperature": tf.maximum(temperature[0], 1e-3)}
+        draw = {"seed": tf.maximum(seed[0], 0), "temperature": tf.clip_by_value(temperature[0], *RANGES["temperature"])}
         return self._answers(text, text_length, self._search_options, **draw)
 
     # Step by step, for an app with a loop of its own

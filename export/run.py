@@ -75,6 +75,7 @@ def export_run(
     """
     output, limits, steps = Path(output), Limits(max_source_bytes, max_target_bytes, one_size, with_steps), Steps()
     _check_precisions(precisions)
+    _check_draws(search)
     check_target(output, force)
     directory = RunDirectory(run)
     directory.check_trained()
@@ -187,6 +188,14 @@ def _check_precisions(precisions: Sequence[str]) -> None:
         if name not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise UserError(f"no precision {name!r}.{close_matches(str(name), PRECISIONS)} There are: {known}.")
+
+
+def _check_draws(search: SearchOptions) -> None:
+    for name in ("seed", "temperature"):
+        if getattr(search, name) != getattr(GREEDY, name):
+            raise UserError(
+                f"{name} is {getattr(search, name)}, but an exported file is given it with every text: leave it out"
+            )
 
 
 def _say_results(report: Mapping[str, Any], output: Path, steps: Steps) -> None:

@@ -39,14 +39,21 @@ def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align
         UserError: an option that only the export can set, or that an exported file does not have.
     """
     search = search or GREEDY
+    askable = (*OF_A_FILE, "beam") if search.n_best > 1 else OF_A_FILE  # n_best needs a beam as large
     for field in fields(SearchOptions):
-        if field.name not in (*OF_A_FILE, "beam") and getattr(search, field.name) != field.default:
+        if field.name not in askable and getattr(search, field.name) != field.default:
             raise UserError(
                 f"--{field.name.replace('_', '-')}: a file searches as it was exported; export the run with this option"
             )
     if align:
         raise UserError("--align: an exported file has no alignments; ask the run directory")
     count = _count(search)
+    if search.samples or count > 1:
+        flag, name = ("samples", "sample") if search.samples else ("n-best", f"{model.signature}_n_best")
+        if count > model.count(name):
+            raise UserError(
+                f"--{flag} is {count}, more than the {model.count(name)} that this file gives; export the run with more"
+            )
     if search.samples:
 
         def ask(texts: list[str]) -> Any:

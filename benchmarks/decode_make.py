@@ -9,17 +9,17 @@ A request names a kind ("lite", "saved_model" or "ctranslate2"), a model (`{"run
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_transformer._quiet import quiet_tensorflow
-
-quiet_tensorflow()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
@@ -43,11 +43,15 @@ LETTERS = bytes(range(ord("a"), ord("z") + 1))
 
 def main(folder: str) -> None:
     request = json.load(sys.stdin)
-    kinds = {"lite": make_lite, "saved_model": make_saved_model, "ctranslate2": make_ctranslate2}
+    kinds: dict[str, Callable[..., None]] = {
+        "lite": make_lite,
+        "saved_model": make_saved_model,
+        "ctranslate2": make_ctranslate2,
+    }
     kinds[request["kind"]](load_model(request["model"]), request, Path(folder))
 
 
-def load_model(model: dict[str, Any]) -> TextToText:
+def load_model(model: Mapping[str, Any]) -> TextToText:
     """Returns a run's model, or one of a preset's size with random weights, whose answers never end."""
     if "run" in model:
         return keras_transformer.load(model["run"])
@@ -125,7 +129,7 @@ def _never_end(model: Seq2SeqTransformer) -> None:
     output is its width, and so is its product with a row of equal numbers always the same.
     """
     width = model.hidden_dim
-    norm = model.decoder_norm if model.normalize_first else model.decoder_blocks[-1].feed_forward_norm
+    norm = model.decoder_norm or model.decoder_blocks[-1].feed_forward_norm  # pre-norm, post-norm
     norm.beta.assign(np.ones(width, np.float32))
     embeddings = keras.ops.convert_to_numpy(model.token_embedding.embeddings).copy()
     embeddings[[PAD_ID, END_ID]] = -(width**-0.5)  # a logit of -sqrt(width); others are within a few of 0
@@ -134,7 +138,8 @@ def _never_end(model: Seq2SeqTransformer) -> None:
 
 def _random_tokenizer(vocabulary_size: int) -> BytePieceTokenizer:
     """Returns a tokenizer of made-up words with a space before them; a digit is a piece of its own."""
-    generator, words = random.Random(0), set()
+    generator = random.Random(0)
+    words: set[bytes] = set()
     while len(words) < vocabulary_size - FIRST_LEARNED_ID:
         words.add(b" " + bytes(generator.choices(LETTERS, k=generator.randint(2, 11))))
     return BytePieceTokenizer(sorted(words))

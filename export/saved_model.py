@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_transformer.generation import SearchOptions, TextToText
-from keras_transformer.generation.options import GREEDY
+from keras_transformer.generation.options import GREEDY, RANGES
+from keras_transformer.generation.search import answers_per_sentence
 from keras_transformer.text import TensorFlowPieces
 
 DEFAULT = "serving_default"
@@ -22,6 +23,14 @@ class Function(NamedTuple):
 
     call: Callable[..., dict[str, tf.Tensor]]
     inputs: dict[str, tf.TensorSpec]
+
+
+class Found(NamedTuple):
+    """Answers: ids `[b, N, T]`, lengths and scores `[b, N]`."""
+
+    ids: tf.Tensor
+    lengths: tf.Tensor
+    scores: tf.Tensor
 
 
 class TextModule(tf.Module):
@@ -81,7 +90,7 @@ class TextModule(tf.Module):
 
     def sample(self, text: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns N answers to each text, drawn at random: `[b, N]`."""
-        draw = {"seed": tf.maximum(seed, 0), "temperature": tf.maximum(temperature, 1e-3)}
+        draw = {"seed": tf.maximum(seed, 0), "temperature": tf.clip_by_value(temperature, *RANGES["temperature"])}
         return self._answers(text, self._search, **draw)
 
     def _answers(self, text: tf.Tensor, options: SearchOptions, **draw: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -90,7 +99,7 @@ class TextModule(tf.Module):
         is_text = (ids.row_lengths() > 0)[:, None]
         # One place more than the longest: a batch of empty texts then has something to attend to.
         ids = tf.pad(ids.to_tensor(pad_id), [[0, 0], [0, 1]], constant_values=pad_id)
-        found = self._predictor.decoder(options).search(ids, **draw)
+        found = self._find(ids, options, draw)
         length = tf.where(is_text, found.lengths, 0)
         in_use = tf.range(tf.shape(found.ids)[2]) < length[..., None]
         shape = tf.shape(found.ids)
@@ -100,6 +109,27 @@ class TextModule(tf.Module):
             "score": tf.where(is_text, found.scores, 0.0),
             "length": length,
         }
+
+    def _find(self, ids: tf.Tensor, options: SearchOptions, draw: Mapping[str, tf.Tensor]) -> Found:
+        """Searches with room for answers of twice the longest source first, and with all of it if that is not enough:
+        every step costs what the room costs."""
+        decoder = self._predictor.decoder(options)
+        full, count = tf.constant(decoder.max_length), answers_per_sentence(options)
+
+        def search(room: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            found = decoder.search(ids, max_length=room, **draw)
+            whole = tf.logical_or(room >= full, found.steps < room)
+            padding = [[0, 0], [0, 0], [0, full - room]]
+            padded = tf.pad(found.ids, padding, constant_values=decoder.special.pad_id)
+            return full, whole, tf.reshape(padded, (-1, count, decoder.max_length)), found.lengths, found.scores
+
+        shape = (tf.shape(ids)[0], count)
+        nothing = (tf.zeros((*shape, decoder.max_length), tf.int32), tf.zeros(shape, tf.int32), tf.zeros(shape))
+        room = tf.minimum(full, 2 * tf.shape(ids)[1])
+        _, _, *found = tf.while_loop(
+            lambda room, whole, *_: tf.logical_not(whole), search, (room, tf.constant(False), *nothing)
+        )
+        return Found(*found)
 
 
 def described(functions: Mapping[str, Function]) -> dict[str, Any]:

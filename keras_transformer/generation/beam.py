@@ -131,7 +131,7 @@ def start(
     if token_scores:
         open_["gains"] = done["gains"] = ops.zeros((*shape, max_length), dtype="float32")
     if score.counts_coverage:
-        open_["coverage"] = ops.zeros((*shape, score.source_mask.shape[1]), dtype="float32")
+        open_["coverage"] = ops.zeros((*shape, ops.shape(score.source_mask)[1]), dtype="float32")
     return {"index": ops.convert_to_tensor(0, dtype="int32"), "open": open_, "done": done}
 
 
@@ -182,7 +182,7 @@ def pick(rows: Any, places: Any) -> Any:
     """Returns `rows [b, m, ...]` at `places [b, k]` of each sentence: `[b, k, ...]`."""
     batch, count = ops.shape(rows)[:2]
     places = places + ops.arange(batch, dtype="int32")[:, None] * count
-    return ops.take(ops.reshape(rows, (batch * count, *rows.shape[2:])), places, axis=0)
+    return ops.take(ops.reshape(rows, (batch * count, *ops.shape(rows)[2:])), places, axis=0)
 
 
 def reorder(cache: Any, parents: Any) -> Any:

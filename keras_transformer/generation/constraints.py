@@ -43,7 +43,7 @@ class Constraints:
         """Returns `logits [b, k, v]` after the repetition penalty; `ids [b, k, l]` are the ones before `index`."""
         if self.repetition_penalty == 1.0:
             return logits
-        before = ops.cast(ops.arange(ids.shape[2], dtype="int32") < index, "float32")
+        before = ops.cast(ops.arange(ops.shape(ids)[2], dtype="int32") < index, "float32")
         seen = _marked(ids, ops.broadcast_to(before, ops.shape(ids)), logits) > 0
         penalised = ops.where(logits > 0, logits / self.repetition_penalty, logits * self.repetition_penalty)
         return ops.where(seen, penalised, logits)
@@ -71,8 +71,8 @@ class Constraints:
 
     def _repeats(self, logits: Any, ids: Any, index: Any) -> Any:
         """Returns `[b, k, v]`: whether an id would complete an n-gram that the hypothesis has already."""
-        size, length = self.no_repeat_ngram, ids.shape[2]
-        if length < size:
+        size, length = self.no_repeat_ngram, ops.shape(ids)[2]
+        if isinstance(length, int) and length < size:
             return ops.zeros_like(logits, dtype="bool")
         places = ops.arange(length - size + 1, dtype="int32")
         match = places + (size - 1) < index

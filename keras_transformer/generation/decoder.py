@@ -93,17 +93,16 @@ class Decoder(keras.Model):
         found = found._replace(steps=ops.broadcast_to(found.steps, ops.shape(found.scores)[:1]))
         return {name: value for name, value in found._asdict().items() if value is not None}
 
-    def search(
-        self, source_ids: Any, seed: Any = None, temperature: Any = None, max_length: int | None = None
-    ) -> Hypotheses:
+    def search(self, source_ids: Any, seed: Any = None, temperature: Any = None, max_length: Any = None) -> Hypotheses:
         """The search itself, for tracing into an export.
 
         Args:
             source_ids: `[b, s]`.
             seed, temperature: scalars in place of those of the options.
-            max_length: try with so many ids first: the answer is that of the whole length if `steps` are fewer.
+            max_length: try with so many ids first, a number or an int32 scalar: the answer is that of the whole length
+                if `steps` are fewer.
         """
-        length = min(max_length or self.max_length, self.max_length)
+        length = self.max_length if max_length is None else max_length
         batch_size, options = ops.shape(source_ids)[0], self.options
         memory = self.model.memory(source_ids)
         looks = options.coverage_penalty > 0

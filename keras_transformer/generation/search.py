@@ -190,6 +190,7 @@ def follow(
 
 def _lengths(ids: Any, end_id: int, max_lengths: Any) -> Any:
     """Ids up to the first end id, or up to the limit: a padding id before it is one that the model chose."""
-    limit = ids.shape[2] if max_lengths is None else max_lengths[:, None, None]
-    places = ops.where(ops.equal(ids, end_id), ops.arange(ids.shape[2], dtype="int32"), limit)
+    length = ops.shape(ids)[2]
+    limit = length if max_lengths is None else max_lengths[:, None, None]
+    places = ops.where(ops.equal(ids, end_id), ops.arange(length, dtype="int32"), limit)
     return ops.min(places, axis=-1)

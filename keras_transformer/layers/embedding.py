@@ -94,7 +94,7 @@ class SinePositionEncoding(keras.layers.Layer):
         inputs: `[b, n, w]`; only its shape is used.
         start_index: int32 scalar, the position of the first element.
         max_length: number that all positions are below. A single position is then looked up in a table rather than
-            computed: quicker where a decoder asks for one at every step.
+            computed, if the number is no tensor: quicker where a decoder asks for one at every step.
 
     Returns: `[1, n, w]`.
 
@@ -113,7 +113,7 @@ class SinePositionEncoding(keras.layers.Layer):
         length, width = ops.shape(inputs)[1:]
         half = (width + 1) // 2
         frequency = np.exp(np.arange(half) * (-math.log(self.max_wavelength) / max(half - 1, 1)))
-        if max_length is not None and length == 1:
+        if isinstance(max_length, int) and length == 1:
             angle = np.arange(max_length)[:, None] * frequency
             table = np.concatenate([np.sin(angle), np.cos(angle)], axis=-1)[:, :width].astype("float32")
             encoding = ops.reshape(ops.take(ops.convert_to_tensor(table), start_index, axis=0), (1, 1, width))

@@ -204,7 +204,7 @@ class Seq2SeqTransformer(keras.Model):
 
         Returns: float32 logits `[r * b, v]` of what follows, the cache, and the attention `[r * b, s]` or None.
         """
-        length = cache[0].keys.shape[2]
+        length = ops.shape(cache[0].keys)[2]
         x = self._embedded(ops.expand_dims(ids, 1), self.target_positions, start_index=index, max_length=length)
         bias = step_bias(length, index)  # once for all blocks
         # TensorFlow 2.21's graph optimiser fuses a product with the bias added to it, and where that is the same in

@@ -184,41 +184,54 @@ def batch(bench: Bench) -> Iterator[Row]:
 def batches(
     bench: Bench, name: str, model: Mapping[str, Any], texts: Sequence[Sequence[bytes]], length: int | None
 ) -> Iterator[Row]:
-    """Batches of texts through SavedModel, Keras and CTranslate2, to answers of a length or to their own ends."""
+    """Batches of texts, to answers of a length or to their own ends."""
+    contenders, sentences = batch_contenders(bench, name, model, texts, length), sum(map(len, texts))
+    if length:
+        check_steps(contenders, dict.fromkeys(contenders, sentences * length))
+    steps = {form: run() for form, run in contenders.items()}
+    case = f"{name}, beam 4, float32, batch {BATCH}"
+    seconds = bench.turns(case, contenders, time.perf_counter)
+    for form in ("SavedModel", "Keras"):
+        times = {"ours": seconds[form], "peer": seconds["peer"]}
+        if length:
+            yield rate_row(f"{case}: {form}", times, steps[form], "0.6")
+        else:
+            made = {"ours": steps[form], "peer": steps["peer"]}
+            yield sentence_row(f"{case}: {form}", times, sentences, made, "0.6")
+
+
+def batch_contenders(
+    bench: Bench, name: str, model: Mapping[str, Any], texts: Sequence[Sequence[bytes]], length: int | None
+) -> dict[str, Callable[[], int]]:
+    """Returns SavedModel (strings to strings), Keras and the peer (pieces to pieces); they return their steps."""
     import tensorflow as tf
     from decode_make import load_model
 
     from keras_transformer.generation import SearchOptions
 
-    beam = 4
-    request = {"beam": beam, "room": length} if length else {"beam": beam}
+    search = SearchOptions(beam=4)
+    request = {"beam": search.beam, "room": length} if length else {"beam": search.beam}
     folder = bench.workshop.make(f"{name}-saved-model", kind="saved_model", model=model, **request)
     predictor, peer = load_model(model), bench.workshop.peer(name, model, "float32", threads=2)
-    loaded = tf.saved_model.load(folder / "saved_model")
-    saved = loaded.signatures["serving_default"]
     predictor.max_target_length = length or predictor.max_target_length
-    decoder = predictor.decoder(SearchOptions(beam=beam))
-    given = [
-        (tf.constant(group), predictor._padded([predictor.tokenizer.encode(text) for text in group])) for group in texts
-    ]
+    predictor.batch_tokens = BATCH * search.beam * LIMITS[0]  # a group of texts is one batch
+    loaded = tf.saved_model.load(folder / "saved_model")
+    strings = [tf.constant(group) for group in texts]
+    ids = [[predictor.tokenizer.encode(text) for text in group] for group in texts]
     ready = [[peer.pieces(text) for text in group] for group in texts]
-    contenders = {
-        "SavedModel": lambda: sum(int(saved(text=strings)["length"].numpy().sum()) for strings, _ in given),
-        "Keras": lambda: sum(int(decoder.predict_on_batch(ids)["lengths"].sum()) for _, ids in given),
-        "peer": lambda: sum(peer.translate(group, beam, length) for group in ready),
-    }
-    sentences = sum(map(len, texts))
-    if length:
-        check_steps(contenders, dict.fromkeys(contenders, sentences * length))
-    case = f"{name}, {SEARCHES[beam]}, float32, batch {BATCH}"
-    seconds = bench.turns(case, contenders, time.perf_counter)
-    for form in ("SavedModel", "Keras"):
-        times = {"ours": seconds[form], "peer": seconds["peer"]}
-        if length:
-            yield rate_row(f"{case}: {form}", times, sentences * length, "0.6")
-        else:  # lengths are without the ends, which are steps too
-            steps = {"ours": contenders[form]() + sentences, "peer": contenders["peer"]()}
-            yield sentence_row(f"{case}: {form}", times, sentences, steps, "0.6")
+
+    def saved_model() -> int:
+        found = [loaded.signatures["serving_default"](text=group)["length"].numpy() for group in strings]
+        return sum(int((lengths + (lengths < predictor.max_target_length)).sum()) for lengths in found)
+
+    def keras() -> int:
+        found = [answers[0] for group in ids for answers in predictor.search(group, search)]
+        return sum(len(answer.ids) + answer.is_complete for answer in found)
+
+    def translate() -> int:
+        return sum(peer.translate(group, search.beam, length) for group in ready)
+
+    return {"SavedModel": saved_model, "Keras": keras, "peer": translate}
 
 
 def sizes(bench: Bench) -> Iterator[Row]:

@@ -103,6 +103,7 @@ class Decoder(keras.Model):
                 if `steps` are fewer.
         """
         length = self.max_length if max_length is None else max_length
+        length = min(length, self.max_length) if isinstance(length, int) else length
         batch_size, options = ops.shape(source_ids)[0], self.options
         memory = self.model.memory(source_ids)
         looks = options.coverage_penalty > 0

@@ -12,13 +12,15 @@ import pytest
 import yaml
 
 import keras_transformer
-from keras_transformer.export import export_run
-from keras_transformer.generation import TextToText
+from keras_transformer.export import export_run, report
+from keras_transformer.generation import SearchOptions, TextToText
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.text import BytePieceTokenizer
 from keras_transformer.training import RunDirectory
 
 MAX_SOURCE_BYTES, MAX_TARGET_BYTES = 48, 24
+SIZED_SOURCE_BYTES = 128
+N_BEST, SAMPLES = SearchOptions(beam=3, n_best=3), SearchOptions(samples=4)
 PIECES = [b" a", b" the", b"man", b" man", b"rides", b"\xc3\xa4", b" bike", b"ing", b"er", b"\xe3\x81", "のひ".encode()]
 WORDS = ["a", "the", "man", "rides", "bike", "Käse", "und", "12", "über", "red", "Haus"]
 
@@ -27,7 +29,7 @@ def sentences(count: int) -> list[str]:
     return [" ".join(WORDS[(i * step) % len(WORDS)] for step in range(1, 2 + i % 5)) + "." for i in range(count)]
 
 
-def write_run(path: Path, **model_arguments: Any) -> Path:
+def write_run(path: Path, max_target_length: int = 20, **model_arguments: Any) -> Path:
     """Writes a run directory as a training leaves it, as far as export reads it."""
     run = RunDirectory(path)
     run.path.mkdir(parents=True, exist_ok=True)
@@ -43,7 +45,8 @@ def write_run(path: Path, **model_arguments: Any) -> Path:
     favoured[tokenizer.end_id] *= 4  # some answers end, some do not, some are long
     favoured[-len(PIECES) :] *= 1.5
     embeddings.assign(favoured)
-    config = {"task": "translation", "tokenized": False, "max_source_length": 32, "max_target_length": 20}
+    limits = {"max_source_length": 32, "max_target_length": max_target_length}
+    config = {"task": "translation", "tokenized": False, **limits}
     run.config.write_text(yaml.safe_dump(config), encoding="utf-8")
     run.write_model(model)
     tokenizer.save(run.tokenizer)
@@ -70,6 +73,37 @@ def artifact_path(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("dist") / "tiny"
     export_run(run_path, path, max_source_bytes=MAX_SOURCE_BYTES, max_target_bytes=MAX_TARGET_BYTES)
     return path
+
+
+@pytest.fixture(scope="session")
+def long_run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pre-norm model, which export folds, with long answers: too long for the room that a file tries first."""
+    return write_run(tmp_path_factory.mktemp("runs") / "long", max_target_length=40, normalize_first=True)
+
+
+@pytest.fixture(scope="session")
+def long_predictor(long_run_path: Path) -> TextToText:
+    return keras_transformer.load(long_run_path)
+
+
+def export_searching(run: Path, path: Path, search: SearchOptions, max_source_bytes: int) -> Path:
+    """Exports a run with room for every whole answer, and without timing Keras."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_keras_time", lambda *_: {"ms_per_sentence": None, "file_bytes": 1})
+        export_run(run, path, max_source_bytes=max_source_bytes, max_target_bytes=200, search=search)
+    return path
+
+
+@pytest.fixture(scope="session")
+def n_best_path(long_run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact folder whose files have a beam and three sizes: of 16, 32 and 128 pieces. Not to be changed."""
+    return export_searching(long_run_path, tmp_path_factory.mktemp("dist") / "beam", N_BEST, SIZED_SOURCE_BYTES)
+
+
+@pytest.fixture(scope="session")
+def samples_path(long_run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact folder whose files draw. Not to be changed."""
+    return export_searching(long_run_path, tmp_path_factory.mktemp("dist") / "samples", SAMPLES, MAX_SOURCE_BYTES)
 
 
 def read_json(path: Path) -> Any:

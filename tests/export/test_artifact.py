@@ -12,7 +12,7 @@ import pytest
 
 from keras_transformer.errors import UserError
 from keras_transformer.export import open_artifact
-from keras_transformer.export.artifact import Artifact
+from keras_transformer.export.artifact import Artifact, RawAnswer
 from keras_transformer.export.limits import cut_at_character
 from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES
 
@@ -81,6 +81,41 @@ def test_no_warning_without_cause(artifact: Artifact) -> None:
         artifact.predict(["ä" * (MAX_SOURCE_BYTES // 2), "\ud800", "\0", "\n"], cut=True)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("status", "warned"),
+    [
+        (0, []),
+        (1, []),  # told before the file is asked
+        (2, ["text 1 has an answer that reached its limit of pieces without an end"]),
+        (4, ["text 1 has an answer that was cut for want of room"]),
+        (8, ["text 1 has more pieces than the model was trained on: the answer may be poor"]),
+        (
+            14,
+            [
+                "text 1 has more pieces than the model was trained on: the answer may be poor",
+                "text 1 has an answer that reached its limit of pieces without an end",
+                "text 1 has an answer that was cut for want of room",
+            ],
+        ),
+    ],
+)
+def test_a_status_becomes_a_warning(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch, status: int, warned: list[str]
+) -> None:
+    monkeypatch.setattr(artifact, "_run", lambda *_: [RawAnswer(b"ja", -1.5, status)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert artifact.generate(["a man"]) == [("ja", -1.5, status)]
+    assert [str(warning.message) for warning in caught] == warned
+
+
+def test_an_answer_that_does_not_exist_is_left_out(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [RawAnswer(b"ja", -1.5, 0), RawAnswer(b"", -1e30, 2)]
+    monkeypatch.setattr(artifact, "_run", lambda *_: found)
+    assert artifact.generate_n_best(["a man"]) == [[("ja", -1.5, 0)]]
+
+
 def test_lengths_are_held_to_the_room(artifact: Artifact) -> None:
     """The file itself, given what no caller should give."""
     import numpy as np
@@ -145,6 +180,20 @@ def test_neither_tensorflow_nor_keras_is_needed(artifact_path: Path) -> None:
 def test_an_unknown_precision(artifact_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no precision 'int9'. Did you mean 'int8'\? There are: float32, int8.$"):
         open_artifact(artifact_path, "int9")
+
+
+def test_a_precision_of_one_file(artifact_path: Path) -> None:
+    message = r"model.tflite is one file: a precision \(int8\) can be chosen of a folder only$"
+    with pytest.raises(UserError, match=message):
+        open_artifact(artifact_path / "model.tflite", "int8")
+
+
+def test_a_folder_for_another_engine(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"format": "keras-transformer ctranslate2 1", "files": {}}')
+    with pytest.raises(
+        UserError, match=r"is for CTranslate2, it has no .tflite file: its README.md says how to run it$"
+    ):
+        open_artifact(tmp_path)
 
 
 def test_a_changed_file(copied: Path) -> None:

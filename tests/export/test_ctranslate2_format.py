@@ -252,7 +252,7 @@ def test_a_tie_is_told_from_another_difference() -> None:
     other = tokenizer.decode_bytes([twin if ids[0] == first else first, *ids[1:]])
 
     def answering(text: bytes) -> dict[str, Any]:
-        model = types.SimpleNamespace(run=lambda sources: [[RawAnswer(text, 0.0, 0)]])
+        model = types.SimpleNamespace(run=lambda sources, beam: [[RawAnswer(text, 0.0, 0)]])
         return verify(predictor, model, [source.decode()], Steps())
 
     same = answering(own)

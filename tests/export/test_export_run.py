@@ -90,7 +90,7 @@ def test_the_manifest_tells_the_truth(artifact_path: Path, predictor: TextToText
     text = manifest["signatures"]["translate"]["inputs"]["text"]
     assert (text["dtype"], text["shape"]) == ("uint8", [1, MAX_SOURCE_BYTES])
     assert text["meaning"].startswith("UTF-8 bytes of the source")
-    assert list(manifest["saved_model"]["signatures"]) == ["serving_default"]
+    assert list(manifest["saved_model"]["signatures"]) == ["serving_default", "translate"]
     assert manifest["search"] == asdict(GREEDY) | {"forbidden": []}
 
 

@@ -256,6 +256,37 @@ class Seq2SeqTransformer(keras.Model):
             scores.append(weights)
         return ops.mean(ops.stack([ops.cast(scores[i][:, j], "float32") for i, j in heads]), axis=0)
 
+    def attention_maps(self, source_ids: Any, target_ids: Any) -> dict[str, Any]:
+        """Returns the attention weights of every block and head, float32 rows that sum to 1: for people to look at.
+
+        Args:
+            source_ids: `[b, s]`.
+            target_ids: `[b, t]`, beginning with the start id.
+
+        Returns: `encoder` `[b, blocks, h, s, s]`, `decoder` `[b, blocks, h, t, t]` (both self-attention), and `cross`
+            `[b, blocks, h, t, s]`, from the decoder into the source.
+
+        Example:
+            ```python
+            model.attention_maps(source_ids, target_ids)["cross"][0, -1]  # [h, t, s]: the last block, first sentence
+            ```
+        """
+        maps: dict[str, list[Any]] = {"encoder": [], "decoder": [], "cross": []}
+        padding_mask = ops.not_equal(source_ids, PAD_ID)
+        encoded = self._embedded(source_ids, self.source_positions)
+        for block in self.encoder_blocks:
+            maps["encoder"].append(_self_attention_weights(block, encoded, padding_mask=padding_mask))
+            encoded = block(encoded, padding_mask=padding_mask, training=False)
+        encoded = encoded if self.encoder_norm is None else self.encoder_norm(encoded)
+        x = self._embedded(target_ids, self.target_positions)
+        for block in self.decoder_blocks:
+            maps["decoder"].append(_self_attention_weights(block, x, use_causal_mask=True))
+            x, cross = block(
+                x, encoded, encoder_padding_mask=padding_mask, return_attention_scores=True, training=False
+            )
+            maps["cross"].append(cross)
+        return {name: ops.cast(ops.stack(blocks, axis=1), "float32") for name, blocks in maps.items()}
+
     def _embedded(self, ids: Any, positions: keras.layers.Layer, **options: Any) -> Any:
         """Embeddings with their positions: `[b, n, w]` for `ids [b, n]`."""
         x = self.token_embedding(ids)
@@ -291,6 +322,12 @@ class Seq2SeqTransformer(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2SeqTransformer:
         return cls(**config)
+
+
+def _self_attention_weights(block: Any, x: Any, **options: Any) -> Any:
+    """The weights `[b, h, n, n]` of a block's self-attention over its input `x [b, n, w]`."""
+    x = block.self_attention_norm(x) if block.normalize_first else x
+    return block.self_attention(x, return_attention_scores=True, training=False, **options)[1]
 
 
 def _positions(kind: str, max_length: int, **kwargs: Any) -> keras.layers.Layer:

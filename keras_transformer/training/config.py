@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from keras_transformer.errors import refuse_unless
+from keras_transformer.errors import close_matches, refuse_unless
 from keras_transformer.models.presets import preset_config
 
 # What a model has where neither the user nor the preset says anything.
@@ -18,6 +18,11 @@ MODEL_DEFAULTS: dict[str, Any] = {
     "normalization": "layer_norm",
     "normalize_first": False,
 }
+
+SCHEDULES = ("inverse_square_root", "cosine", "linear", "constant")
+OPTIMIZERS = ("adam", "adamw", "lion", "adafactor")
+NO_WEIGHT_DECAY = ("*/bias", "*norm*", "*embedding*")  # vectors, and the matrix that is looked up row by row
+ADAMW_WEIGHT_DECAY = 0.01
 
 
 @dataclass
@@ -107,7 +112,17 @@ class TrainingConfig:
         minutes: stop after so many minutes of training, evaluations included; none means no limit.
         batch_tokens: the most tokens on either side of a batch, padding included.
         learning_rate: highest learning rate.
-        warmup_steps: steps until it is reached; then it falls with the inverse square root of the step.
+        warmup_steps: steps until it is reached.
+        schedule: how it goes on from there: inverse_square_root (of the step), cosine or linear (down to
+            final_learning_rate at the last of the steps: a training that minutes end stops on the way down), or
+            constant.
+        final_learning_rate: where cosine and linear end, as a share of learning_rate.
+        optimizer: adam; adamw (adam with weight decay); lion (wants a learning_rate 3 to 10 times smaller); adafactor
+            (least memory; its learning_rate is a share of the size of the weights).
+        weight_decay: share of each weight taken off at every step, times the learning rate; none means 0.01 with
+            adamw, else 0. It needs an optimizer other than adam.
+        no_weight_decay: patterns of the weights that do not decay, by their paths, such as */bias.
+        freeze: patterns of weights or layers that stay as they are drawn, such as token_embedding or encoder_*.
         label_smoothing: share of the target distribution spread over the vocabulary.
         clip_norm: gradients with a larger global norm are scaled down to it; none leaves them as they are.
         beta_2: Adam's decay of the second moment.
@@ -125,6 +140,12 @@ class TrainingConfig:
     batch_tokens: int = 4096
     learning_rate: float = 2e-3
     warmup_steps: int = 1000
+    schedule: str = "inverse_square_root"
+    final_learning_rate: float = 0.0
+    optimizer: str = "adam"
+    weight_decay: float | None = None
+    no_weight_decay: list[str] = field(default_factory=lambda: list(NO_WEIGHT_DECAY))
+    freeze: list[str] = field(default_factory=list)
     label_smoothing: float = 0.1
     clip_norm: float | None = 1.0
     beta_2: float = 0.98
@@ -141,6 +162,7 @@ class TrainingConfig:
         refuse_unless(
             0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and less than 1"
         )
+        self._check_optimizer()
         refuse_unless(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
         refuse_unless(0 < self.beta_2 < 1, "beta_2", self.beta_2, "more than 0 and less than 1")
         averaging = self.averaging
@@ -151,3 +173,16 @@ class TrainingConfig:
             value = getattr(self, name)
             refuse_unless(value is None or value > 0, name, value, "more than 0, or none")
         refuse_unless(self.seed >= 0, "seed", self.seed, "0 or more")
+
+    def _check_optimizer(self) -> None:
+        for name, known in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
+            given = getattr(self, name)
+            refuse_unless(given in known, name, given, f"one of {', '.join(known)}.{close_matches(given, known)}")
+        share = self.final_learning_rate
+        refuse_unless(0 <= share <= 1, "final_learning_rate", share, "0 to 1, a share of learning_rate")
+        if self.weight_decay is None:
+            self.weight_decay = ADAMW_WEIGHT_DECAY if self.optimizer == "adamw" else 0.0
+        refuse_unless(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        if self.optimizer == "adam":
+            wanted = "0 with optimizer adam; adamw is adam with weight decay"
+            refuse_unless(self.weight_decay == 0, "weight_decay", self.weight_decay, wanted)

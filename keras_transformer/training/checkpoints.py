@@ -8,6 +8,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from keras_transformer._files import replacing
 from keras_transformer.errors import UserError
+from keras_transformer.training.divergence import Diverged
 
 KEEP = 2
 # What NumPy and zipfile raise, depending on the byte that is wrong; RuntimeError is "encrypted" or "not implemented".
@@ -27,12 +29,30 @@ def training_state(training_model: Any) -> list[tuple[str, Any]]:
         training_model.optimizer.build(training_model.trainable_variables)
     metrics = {id(variable) for metric in training_model.metrics for variable in metric.variables}
     variables = [v for v in training_model.variables if id(v) not in metrics] + training_model.optimizer.variables
+    return numbered(variables)
+
+
+def numbered(variables: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Returns name and variable; names tell by their number where a variable stands."""
     return [(f"{i:04d}/{_without_counter(variable.path)}", variable) for i, variable in enumerate(variables)]
 
 
 def _without_counter(path: str) -> str:
     """Keras numbers these over all models a process has made: the same model has other numbers the next time."""
     return re.sub(r"\b(seed_generator|loss_scale_optimizer)_\d+", r"\1", path)
+
+
+def finite_values(variables: Sequence[tuple[str, Any]]) -> dict[str, np.ndarray]:
+    """Returns the values of named variables.
+
+    Raises:
+        Diverged: a value is not a finite number.
+    """
+    values = {name: np.asarray(variable) for name, variable in variables}
+    for name, value in values.items():
+        if not np.isfinite(value.astype("float32", copy=False)).all():
+            raise Diverged(f"{name} has values that are not finite")
+    return values
 
 
 def save_checkpoint(folder: Path, training_model: Any, step: int, state: dict[str, Any], keep: int = KEEP) -> Path:
@@ -44,12 +64,14 @@ def save_checkpoint(folder: Path, training_model: Any, step: int, state: dict[st
         step: updates made.
         state: JSON values to save beside (best score, seconds trained).
         keep: checkpoints that stay.
+
+    Raises:
+        Diverged: a weight is not finite; nothing is written.
+        OSError: the disk is full, or another reason why it cannot be written; the earlier ones are intact.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.npz"
-    arrays: dict[str, Any] = {name: np.asarray(variable) for name, variable in training_state(training_model)}
-    with replacing(path) as file:
-        np.savez(file, **{"state.json": np.array(json.dumps({"step": step, **state})), **arrays})
+    arrays: dict[str, Any] = finite_values(training_state(training_model))
+    write_arrays(path, {"state.json": np.array(json.dumps({"step": step, **state})), **arrays})
     for old in checkpoints(folder)[:-keep]:
         old.unlink()
     return path
@@ -61,13 +83,41 @@ def load_checkpoint(path: Path, training_model: Any) -> dict[str, Any]:
     Raises:
         UserError: the file is damaged, or is of another model; the first weight that differs is named.
     """
+    mend = "delete it to take up the checkpoint before it"
+    arrays = read_arrays(path, mend)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
-            arrays = {name: saved[name] for name in saved.files}
         state = json.loads(str(arrays.pop("state.json")))
     except UNREADABLE as error:
-        raise UserError(f"{path} is damaged ({error}); delete it to take up the checkpoint before it") from None
+        raise UserError(f"{path} is damaged ({error}); {mend}") from None
     variables = training_state(training_model)
+    check_same_model(path, arrays, variables)
+    for (_, variable), array in zip(variables, arrays.values(), strict=True):
+        variable.assign(array)
+    return state
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes named arrays as .npz, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def read_arrays(path: Path, mend: str) -> dict[str, np.ndarray]:
+    """Returns the named arrays of an .npz file.
+
+    Raises:
+        UserError: the file is damaged; `mend` says what to do.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
+            return {name: saved[name] for name in saved.files}
+    except UNREADABLE as error:
+        raise UserError(f"{path} is damaged ({error}); {mend}") from None
+
+
+def check_same_model(path: Path, arrays: Mapping[str, np.ndarray], variables: Sequence[tuple[str, Any]]) -> None:
+    """Raises a UserError that names the first array which is not of its variable's name and shape."""
     for (name, variable), (saved_name, array) in zip(variables, arrays.items(), strict=False):
         if name != saved_name or tuple(variable.shape) != array.shape:
             raise UserError(
@@ -76,14 +126,21 @@ def load_checkpoint(path: Path, training_model: Any) -> dict[str, Any]:
             )
     if len(variables) != len(arrays):
         raise UserError(f"{path} is of another model: it has {len(arrays)} weights, this one {len(variables)}")
-    for (_, variable), array in zip(variables, arrays.values(), strict=True):
-        variable.assign(array)
-    return state
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Returns the checkpoints of a folder, the oldest first."""
+    return numbered_files(folder, "step")
+
+
+def numbered_files(folder: Path, kind: str) -> list[Path]:
+    """Returns the files <kind>-<step>.npz of a folder, the smallest step first."""
     if not folder.is_dir():
         return []
-    names = sorted(name for name in os.listdir(folder) if re.fullmatch(r"step-\d{8,}\.npz", name))
+    names = sorted(name for name in os.listdir(folder) if re.fullmatch(rf"{kind}-\d{{8,}}\.npz", name))
     return [folder / name for name in names]
+
+
+def step_of(path: Path) -> int:
+    """Returns the step in the name of a file <kind>-<step>.npz."""
+    return int(path.stem.rpartition("-")[2])

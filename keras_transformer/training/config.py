@@ -111,6 +111,12 @@ class TrainingConfig:
         steps: updates of the weights.
         minutes: stop after so many minutes of training, evaluations included; none means no limit.
         batch_tokens: the most tokens on either side of a batch, padding included.
+        length_multiple: lengths in a batch are rounded up to a multiple of this, and batches filled up with padding, so
+            that XLA has few shapes to compile; 1 has the least padding; none means 1 with TensorFlow, else 8.
+        curriculum_steps: steps until sentences of all lengths are in: training begins with the shortest; 0 means from
+            the start.
+        piece_dropout: probability of refusing the longest piece where a training text is cut into pieces, which are
+            others then in every epoch (MaxMatch-dropout): 0.1 does well with little data.
         learning_rate: highest learning rate.
         warmup_steps: steps until it is reached.
         schedule: how it goes on from there: inverse_square_root (of the step), cosine or linear (down to
@@ -128,6 +134,12 @@ class TrainingConfig:
         beta_2: Adam's decay of the second moment.
         averaging: decay of an exponential moving average of the weights, which is what is evaluated and kept; none
             uses the weights as they are.
+        average_last: evaluate and keep the mean of the weights at the last so many checkpoints, checkpoint_every steps
+            apart, the weights as they are among them; none does not. It needs averaging none.
+        step_back: times that a training which diverges goes back to its last checkpoint and on with half the learning
+            rate; 0 ends it instead.
+        deterministic: the same seed gives the same weights to the last bit, on the same machine; slower on a GPU, at
+            no cost on a CPU.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
         evaluate_every: steps between evaluations on the validation set.
         checkpoint_every: steps between checkpoints.
@@ -138,6 +150,9 @@ class TrainingConfig:
     steps: int = 4000
     minutes: float | None = None
     batch_tokens: int = 4096
+    length_multiple: int | None = None
+    curriculum_steps: int = 0
+    piece_dropout: float = 0.0
     learning_rate: float = 2e-3
     warmup_steps: int = 1000
     schedule: str = "inverse_square_root"
@@ -150,6 +165,9 @@ class TrainingConfig:
     clip_norm: float | None = 1.0
     beta_2: float = 0.98
     averaging: float | None = 0.999
+    average_last: int | None = None
+    step_back: int = 0
+    deterministic: bool = False
     dtype_policy: str = "float32"
     evaluate_every: int = 500
     checkpoint_every: int = 250
@@ -167,12 +185,29 @@ class TrainingConfig:
         refuse_unless(0 < self.beta_2 < 1, "beta_2", self.beta_2, "more than 0 and less than 1")
         averaging = self.averaging
         refuse_unless(averaging is None or 0 < averaging < 1, "averaging", averaging, "more than 0 and less than 1")
+        self._check_average_last()
+        refuse_unless(self.step_back >= 0, "step_back", self.step_back, "0 or more")
         for name in ("steps", "batch_tokens", "warmup_steps", "evaluate_every", "checkpoint_every"):
             refuse_unless(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
-        for name in ("minutes", "clip_norm", "patience"):
+        refuse_unless(self.curriculum_steps >= 0, "curriculum_steps", self.curriculum_steps, "0 or more")
+        refuse_unless(0 <= self.piece_dropout < 1, "piece_dropout", self.piece_dropout, "at least 0 and less than 1")
+        for name in ("minutes", "clip_norm", "patience", "length_multiple"):
             value = getattr(self, name)
             refuse_unless(value is None or value > 0, name, value, "more than 0, or none")
         refuse_unless(self.seed >= 0, "seed", self.seed, "0 or more")
+
+        refuse_unless(
+            self.warmup_steps <= self.steps,
+            "warmup_steps",
+            self.warmup_steps,
+            f"at most the {self.steps} steps of the training, or it ends before the learning rate is reached",
+        )
+
+    def _check_average_last(self) -> None:
+        last = self.average_last
+        refuse_unless(last is None or last > 0, "average_last", last, "1 or more, or none")
+        wanted = f"none with averaging {self.averaging}: set averaging none to average checkpoints instead"
+        refuse_unless(last is None or self.averaging is None, "average_last", last, wanted)
 
     def _check_optimizer(self) -> None:
         for name, known in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):

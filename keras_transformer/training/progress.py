@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 SECONDS_BETWEEN_LINES = 30.0  # where the output is no terminal, a line now and then stands for the bar
+SECONDS_BETWEEN_READINGS = 1.0  # of loss and accuracy: each makes the host wait for the device
 
 
 class ProgressBar(keras.callbacks.Callback):
     """A progress bar with rate and time left; in a log file, a line every half minute.
 
     Args:
-        start: steps made before.
+        progress: its `step` is where the training stands; stands behind what counts them among the callbacks.
         steps: steps at which training ends.
         console: where it is shown.
     """
 
-    def __init__(self, start: int, steps: int, console: Console):
+    def __init__(self, progress: Any, steps: int, console: Console):
         super().__init__()
-        self.step, self.steps, self.console = start, steps, console
-        self.progress = Progress(
+        self.progress, self.steps, self.console = progress, steps, console
+        self.bar = Bar(
             TextColumn("training"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -33,20 +37,23 @@ class ProgressBar(keras.callbacks.Callback):
             console=console,
             disable=not console.is_terminal,
         )
-        self.task = self.progress.add_task("training", total=steps, completed=start, shown="")
+        self.task = self.bar.add_task("training", total=steps, completed=progress.step, shown="")
+        self.shown = ""
         self.last_line = time.monotonic()
+        self.last_reading = -float("inf")
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self.progress.start()
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.bar.start()
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self.step += 1
-        logs = logs or {}
-        shown = f"loss {logs.get('loss', 0):.3f}  accuracy {logs.get('token_accuracy', 0):.1%}"
-        self.progress.update(self.task, completed=self.step, shown=shown)
-        if not self.console.is_terminal and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
-            self.last_line = time.monotonic()
-            self.console.print(f"step {self.step}/{self.steps}  {shown}", highlight=False)
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        now = time.monotonic()
+        if logs and now - self.last_reading >= SECONDS_BETWEEN_READINGS:
+            self.last_reading = now
+            self.shown = f"loss {float(logs['loss']):.3f}  accuracy {float(logs['token_accuracy']):.1%}"
+        self.bar.update(self.task, completed=self.progress.step, shown=self.shown)
+        if not self.console.is_terminal and now - self.last_line > SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            self.console.print(f"step {self.progress.step}/{self.steps}  {self.shown}", highlight=False)
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        self.progress.stop()
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.bar.stop()

@@ -28,8 +28,8 @@ WORDS = {"a": "ein", "man": "Mann", "dog": "Hund", "rides": "fährt", "sees": "s
 MICRO = [
     *("--model.num_encoder_layers", "1", "--model.num_decoder_layers", "1", "--model.hidden_dim", "8"),
     *("--model.intermediate_dim", "8", "--model.num_heads", "2", "--training.steps", "4"),
-    *("--training.evaluate_every", "2", "--training.batch_tokens", "256", "--max_target_length", "40"),
-    *("--max_source_length", "24"),
+    *("--training.warmup_steps", "2", "--training.evaluate_every", "2", "--training.batch_tokens", "256"),
+    *("--max_source_length", "24", "--max_target_length", "40"),
 ]
 
 

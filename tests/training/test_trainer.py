@@ -19,7 +19,7 @@ from rich.console import Console
 from keras_transformer.data import Seq2SeqBatches
 from keras_transformer.errors import UserError
 from keras_transformer.models import Seq2SeqTransformer
-from keras_transformer.training import Evaluation, RunDirectory, TrainingConfig, TrainingModel, train, trainer
+from keras_transformer.training import Evaluation, RunDirectory, TrainingConfig, TrainingModel, keeper, train
 from keras_transformer.training.checkpoints import checkpoints, load_checkpoint, training_state
 from keras_transformer.training.trainer import Progress
 
@@ -236,7 +236,7 @@ def test_killed_and_taken_up_from_the_last_checkpoint(
 
 
 def test_three_and_three_steps_are_six(fresh: Callable[..., Trained], tmp_path: Path) -> None:
-    config = replace(CONFIG, steps=6, evaluate_every=3)
+    config = replace(CONFIG, steps=6, evaluate_every=3, warmup_steps=2)
     straight = fresh(tmp_path / "straight", config)
     fresh(tmp_path / "halves", replace(config, steps=3))
     halves = fresh(tmp_path / "halves", config)
@@ -261,7 +261,7 @@ def test_the_limit_of_time(fresh: Callable[..., Trained], tmp_path: Path) -> Non
 
 
 def test_float16_has_norm_averages_and_resumes(fresh: Callable[..., Trained], tmp_path: Path) -> None:
-    config = replace(CONFIG, steps=4, evaluate_every=2, dtype_policy="mixed_float16")
+    config = replace(CONFIG, steps=4, evaluate_every=2, warmup_steps=2, dtype_policy="mixed_float16")
     straight = fresh(tmp_path / "straight", config)
     fresh(tmp_path / "halves", replace(config, steps=2))
     halves = fresh(tmp_path / "halves", config)
@@ -274,14 +274,14 @@ def test_float16_has_norm_averages_and_resumes(fresh: Callable[..., Trained], tm
 
 
 def test_a_full_disk(fresh: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save = trainer.save_checkpoint
+    save = keeper.save_checkpoint
 
     def full(folder: Path, model: Any, step: int, state: dict[str, Any]) -> Path:
         if step > 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return save(folder, model, step, state)
 
-    monkeypatch.setattr(trainer, "save_checkpoint", full)
+    monkeypatch.setattr(keeper, "save_checkpoint", full)
     message = (
         r"the checkpoint of step 4 cannot be written: No space left on device; "
         r"what was saved before is intact, make room and take the training up with --resume"

@@ -1,0 +1,63 @@
+"""What is asked of the device before a training starts on it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_transformer.errors import UserError
+
+XLA_FLAG = "--xla_gpu_deterministic_ops=true"
+
+
+def make_deterministic() -> None:
+    """Has every operation give the same bits at every run, for the rest of the process.
+
+    With it, and the seed, a training on the same machine and versions gives the same weights. On a CPU the operators
+    of this project do so without it (measured on TensorFlow 2.21, two threads: equal weights, equal speed); on a GPU,
+    sums by atomic additions are replaced by slower ones.
+
+    Raises:
+        UserError: on the JAX backend with a GPU, where only the environment can say so, before the start.
+    """
+    if keras.backend.backend() == "tensorflow":
+        # Keras has imported it; by name it is imported in few places only, so that other backends stay possible
+        sys.modules["tensorflow"].config.experimental.enable_op_determinism()
+    elif _has_gpu() and XLA_FLAG not in os.environ.get("XLA_FLAGS", ""):
+        raise UserError(
+            f"training.deterministic is true, but {keras.backend.backend()} on a GPU must be told at its start: set "
+            f"the environment variable XLA_FLAGS={XLA_FLAG}"
+        )
+
+
+def _has_gpu() -> bool:
+    return bool(keras.distribution.list_devices("gpu"))
+
+
+def check_policy(policy: str) -> None:
+    """Tries a matrix product in the compute dtype of a dtype policy.
+
+    Raises:
+        UserError: the device cannot do it, or does it wrong.
+
+    Example:
+        ```python
+        check_policy("mixed_bfloat16")
+        ```
+    """
+    dtype = keras.dtype_policies.get(policy).compute_dtype
+    try:
+        ones = ops.ones((8, 8), dtype=dtype)
+        product = np.asarray(ops.cast(ops.matmul(ones, ones), "float32"))
+        problem = "" if (product == 8).all() else f"8 ones make {product[0, 0]:g}"
+    except Exception as error:  # each backend, and each device, has its own
+        problem = str(error).strip().partition("\n")[0]
+    if problem:
+        raise UserError(
+            f"training.dtype_policy is {policy}, but this device cannot multiply in {dtype} ({problem}); "
+            "use float32" + (" or mixed_bfloat16" if dtype == "float16" else "")
+        )

@@ -1,0 +1,404 @@
+"""What is kept of a training: curves, checkpoints, evaluations, best weights; and when it stops."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+
+import keras
+from rich.console import Console
+
+from keras_transformer._files import replacing, write_json
+from keras_transformer.errors import UserError
+from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint
+from keras_transformer.training.checkpoints import numbered as numbered_variables
+from keras_transformer.training.config import TrainingConfig
+from keras_transformer.training.divergence import STEP_BACK_FACTOR, Diverged, advice, check_loss
+from keras_transformer.training.last_weights import LastWeights
+from keras_transformer.training.model import TrainingModel
+from keras_transformer.training.optimizer import averaged_weights, own_optimizer
+from keras_transformer.training.run_directory import RunDirectory
+from keras_transformer.training.schedules import make_schedule
+from keras_transformer.training.tensorboard import TensorBoardLog, sample_table
+
+LOG_EVERY = 25  # steps between the points of a TensorBoard curve
+
+
+@dataclass
+class Evaluation:
+    """What a recipe's evaluation found.
+
+    Attributes:
+        score: the best weights are those with the highest.
+        metrics: what to show and log, by name.
+        samples: (source, reference, output) of a few sentences, the same ones at every evaluation.
+    """
+
+    score: float
+    metrics: dict[str, float]
+    samples: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Progress:
+    """Where a training stands; saved with every checkpoint.
+
+    Attributes:
+        step: batches trained on; with mixed_float16, skipped ones included.
+        seconds: of training, those of the evaluations included.
+        loss_mean: running mean of the loss, which tells an explosion.
+        steps_back: times that the training went back to a checkpoint after it had diverged.
+        Others: what their names say.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    tokens: float = 0.0
+    best_score: float | None = None
+    best_step: int = 0
+    evaluations_since_best: int = 0
+    loss_mean: float | None = None
+    steps_back: int = 0
+
+
+class RunKeeper(keras.callbacks.Callback):
+    """Keeps the run directory: curves, checkpoints, evaluations, best weights, and when to stop.
+
+    Raises out of `fit`:
+        Diverged: see `step_back`.
+        UserError: a file cannot be written.
+    """
+
+    def __init__(
+        self,
+        training_model: TrainingModel,
+        config: TrainingConfig,
+        run: RunDirectory,
+        evaluate: Callable[[], Evaluation],
+        progress: Progress,
+        console: Console,
+        padding_share: float,
+    ):
+        super().__init__()
+        self.training_model = training_model
+        self.config = config
+        self.run = run
+        self.evaluate = evaluate
+        self.progress = progress
+        self.console = console
+        self.padding_share = padding_share
+        self.log = TensorBoardLog(run.logs)
+        self.last_weights = LastWeights(run.checkpoints, config.average_last) if config.average_last else None
+        self.interrupted = False
+        self.finished = False
+        self.warned_of_warm_up = False
+        self._stand_at_checkpoint()
+
+    def start(self) -> None:
+        """Makes ready for the first step, of all or since a resume."""
+        if self.progress.steps_back:
+            self._lower_learning_rate()
+        if self.config.step_back and not checkpoints(self.run.checkpoints):
+            self.checkpoint()  # somewhere to go back to
+        self.finished = self.is_out_of_time() or self.is_out_of_patience()
+
+    def close(self) -> None:
+        """Makes what was logged visible."""
+        self.log.close()
+
+    def _stand_at_checkpoint(self) -> None:
+        """Forgets what lies ahead of the step that the model was just set to."""
+        progress = self.progress
+        history = self.run.read_json(self.run.metrics)["evaluations"] if self.run.metrics.exists() else []
+        self.history = [entry for entry in history if entry["step"] <= progress.step]
+        if self.last_weights:
+            self.last_weights.forget_after(progress.step)
+        self.clock = time.monotonic()
+        self.looked = progress.step  # when the loss was last seen to be as it should
+        self.loss_mean = progress.loss_mean
+        self.taken = self._iterations()
+        self.point = (progress.step, progress.seconds, progress.tokens)
+        self.tokens_before = progress.tokens
+        self.sums: dict[str, tuple[float, float]] = {}  # of each metric at the last point of its curve
+
+    def is_evaluated(self) -> bool:
+        """Returns whether the weights as they are now have been evaluated."""
+        return bool(self.history) and self.history[-1]["step"] == self.progress.step
+
+    def is_out_of_time(self) -> bool:
+        """Returns whether the training has had all its minutes."""
+        return self.config.minutes is not None and self.progress.seconds >= 60 * self.config.minutes
+
+    def is_out_of_patience(self) -> bool:
+        """Returns whether too many evaluations in a row found no better score."""
+        patience = self.config.patience
+        return patience is not None and self.progress.evaluations_since_best >= patience
+
+    def skipped_steps(self) -> int:
+        """Returns how many steps changed no weight, because a gradient overflowed float16; 0 without loss scaling."""
+        return self.progress.step - self._iterations() if self._scales_loss() else 0
+
+    def _scales_loss(self) -> bool:
+        return own_optimizer(self.training_model) is not self.training_model.optimizer
+
+    def _iterations(self) -> int:
+        return int(own_optimizer(self.training_model).iterations)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.clock = time.monotonic()
+        self.tokens_before = self.progress.tokens
+        self.sums = {}  # Keras sets the metrics back
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Counts the step. What it took is read every `LOG_EVERY` steps and at checkpoints alone: reading waits."""
+        progress = self.progress
+        progress.step += 1
+        now = time.monotonic()
+        progress.seconds += now - self.clock
+        self.clock = now
+        is_point, is_checkpoint = progress.step % LOG_EVERY == 0, progress.step % self.config.checkpoint_every == 0
+        if is_point or is_checkpoint:
+            means = self._look()
+            if is_point:
+                self._log_point(means)
+            if is_checkpoint:
+                self.checkpoint()
+        if self.interrupted or self.is_out_of_time():
+            self.training_model.stop_training = True
+            self.finished = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._look()
+        finite_values(numbered_variables(self.training_model.trainable_variables))
+        if not self.interrupted:
+            self._evaluate(logs or {})
+        self.checkpoint()
+        self.log.flush()
+
+    def checkpoint(self) -> None:
+        """Saves everything that training continues from.
+
+        Raises:
+            Diverged: a weight is not finite; nothing is written.
+            UserError: the disk is full.
+        """
+        step = self.progress.step
+        with self._writing("the checkpoint"):
+            if self.last_weights and step and step % self.config.checkpoint_every == 0:
+                self.last_weights.keep(self.training_model, step)  # before the checkpoint, which relies on it
+            save_checkpoint(self.run.checkpoints, self.training_model, step, vars(self.progress))
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{self.run.path}: {what} of step {self.progress.step} cannot be written: {error.strerror or error}; "
+                "what was saved before is intact, make room and take the training up with --resume"
+            ) from None
+
+    # Divergence
+
+    def _look(self) -> dict[str, float]:
+        """Returns the means over the target tokens since the last point of the curves, after a look at the loss.
+
+        Raises:
+            Diverged: see `check_loss`; or the last gradient was not finite, or all steps since the point overflowed.
+        """
+        getattr(self.training_model, "jax_state_sync", lambda: None)()  # on JAX, variables lag behind inside `fit`
+        means, count = {}, 0.0
+        for name, metric in self.training_model.token_means.items():
+            total_before, count_before = self.sums.get(name, (0.0, 0.0))
+            count = float(metric.count) - count_before
+            means[name] = (float(metric.total) - total_before) / max(count, 1.0)
+        self.progress.tokens = self.tokens_before + float(self.training_model.token_means["loss"].count)
+        if count and not self._is_passing_overflow(means["loss"]):
+            self.loss_mean = check_loss(means["loss"], self.progress.loss_mean)
+            norm = float(own_optimizer(self.training_model).gradient_norm)
+            if not math.isfinite(norm):
+                raise Diverged(f"the norm of the gradient is {norm}")
+            self.looked = self.progress.step
+        return means
+
+    def _is_passing_overflow(self, loss: float) -> bool:
+        """Returns whether a loss that is not finite is one of a batch that loss scaling skipped; it is counted out.
+
+        Raises:
+            Diverged: every step since the last point was skipped, however small the scale.
+        """
+        if not self._scales_loss():
+            return False
+        steps, taken = self.progress.step - self.point[0], self._iterations() - self.taken
+        scale = float(self.training_model.optimizer.dynamic_scale)
+        if steps >= LOG_EVERY and not taken and scale < 1:
+            raise Diverged(f"the last {steps} gradients all overflowed float16, at a loss scale of {scale:.3g}")
+        if math.isfinite(loss) or not taken:
+            return False
+        for name, metric in self.training_model.token_means.items():
+            total, count = self.sums.get(name, (0.0, 0.0))
+            self.tokens_before += float(metric.count) - count if name == "loss" else 0.0
+            metric.total.assign(total)
+            metric.count.assign(count)
+        return True
+
+    def step_back(self, error: Diverged) -> None:
+        """Returns to the last checkpoint, with a learning rate that is lower by `STEP_BACK_FACTOR` than before.
+
+        The time that was lost counts. The checkpoint is written again, so that a kill leaves the lower rate.
+
+        Raises:
+            UserError: the training went back `config.step_back` times already, or there is no checkpoint.
+        """
+        progress, saved = self.progress, checkpoints(self.run.checkpoints)
+        what = f"training diverged between steps {self.looked} and {progress.step}: {error}"
+        if progress.steps_back >= self.config.step_back or not saved:
+            kept = f"{saved[-1].name} is intact" if saved else "there is no checkpoint yet"
+            times = f"; it went back {progress.steps_back} times" if progress.steps_back else ""
+            again = "" if self.config.step_back else ", or training.step_back 3, which goes back to it by itself"
+            raise UserError(f"{self.run.path}: {what}{times}; {kept}; try {advice(self.config)}{again}") from None
+        spent = {"seconds": progress.seconds, "evaluation_seconds": progress.evaluation_seconds}
+        steps_back = progress.steps_back + 1
+        vars(progress).update(load_checkpoint(saved[-1], self.training_model), **spent, steps_back=steps_back)
+        self.training_model.reset_metrics()
+        self._stand_at_checkpoint()
+        rate = self._lower_learning_rate()
+        self.checkpoint()
+        self.console.print(
+            f"{what}; back to step {progress.step} with a learning rate of {rate:.3g} at its highest "
+            f"({steps_back} of {self.config.step_back} times)",
+            highlight=False,
+        )
+
+    def _lower_learning_rate(self) -> float:
+        """Sets the schedule to what it is after `steps_back` and returns its peak."""
+        rate = self.config.learning_rate * STEP_BACK_FACTOR**self.progress.steps_back
+        self.training_model.optimizer.learning_rate = make_schedule(replace(self.config, learning_rate=rate))
+        self.training_model.make_train_function(force=True)  # the rate is a constant in the one there is
+        return rate
+
+    # Curves and evaluations
+
+    def _log_point(self, means: dict[str, float]) -> None:
+        """Writes the curves of training: each point a mean over the target tokens since the last point."""
+        progress, (step, seconds, tokens) = self.progress, self.point
+        optimizer = own_optimizer(self.training_model)
+        values = {f"train/{name}": mean for name, mean in means.items()}
+        values["train/learning_rate"] = float(optimizer.learning_rate)
+        values["train/gradient_norm"] = float(optimizer.gradient_norm)
+        if progress.seconds > seconds and progress.tokens > tokens and progress.step > step:
+            values["train/tokens_per_second"] = (progress.tokens - tokens) / (progress.seconds - seconds)
+        if self._scales_loss():
+            values["train/skipped_steps"] = self.skipped_steps()
+            values["train/loss_scale"] = float(self.training_model.optimizer.dynamic_scale)
+        self.log.scalars(values, progress.step)
+        self._tell_endless_warm_up()
+        self._stand_at_point()
+
+    def _stand_at_point(self) -> None:
+        """Begins the next stretch of the curves here."""
+        progress = self.progress
+        progress.loss_mean = self.loss_mean
+        self.taken = self._iterations()
+        self.point = (progress.step, progress.seconds, progress.tokens)
+        for name, metric in self.training_model.token_means.items():
+            self.sums[name] = (float(metric.total), float(metric.count))
+
+    def _tell_endless_warm_up(self) -> None:
+        """Warns once if, at the speed since the last point, the minutes end before the warm-up does."""
+        progress, (step, seconds, _) = self.progress, self.point
+        if self.config.minutes is None or self.warned_of_warm_up or step == 0 or progress.seconds <= seconds:
+            return  # the first point holds the compilation
+        left = 60 * self.config.minutes - progress.seconds
+        last = progress.step + left * (progress.step - step) / (progress.seconds - seconds)
+        if last < self.config.warmup_steps:
+            self.warned_of_warm_up = True
+            self.console.print(
+                f"warning: at this speed {self.config.minutes:g} minutes end at about step {last:,.0f}, before "
+                f"training.warmup_steps {self.config.warmup_steps:,} are over: set fewer, or more training.minutes",
+                highlight=False,
+            )
+
+    def _evaluate(self, logs: dict[str, float]) -> None:
+        start = time.monotonic()
+        with self._averaged_weights():
+            self._score_weights(logs, start)
+
+    def _averaged_weights(self) -> AbstractContextManager[None]:
+        if self.last_weights:
+            return self.last_weights.mean(self.training_model, self.progress.step)
+        return averaged_weights(self.training_model)
+
+    def _score_weights(self, logs: dict[str, float], start: float) -> None:
+        progress = self.progress
+        evaluation = self.evaluate()
+        progress.seconds += time.monotonic() - start
+        progress.evaluation_seconds += time.monotonic() - start
+        self.point = (progress.step, progress.seconds, progress.tokens)
+        self.taken = self._iterations()
+        self.clock = time.monotonic()
+        better = progress.best_score is None or evaluation.score > progress.best_score
+        if better:
+            with self._writing("the best weights"):
+                self._keep_weights()
+            progress.best_score, progress.best_step, progress.evaluations_since_best = (
+                evaluation.score,
+                progress.step,
+                0,
+            )
+        else:
+            progress.evaluations_since_best += 1
+        with self._writing("the evaluation"):
+            self._record(evaluation, logs, better)
+        if self.is_out_of_patience():
+            self.console.print(f"stopping: no better score in {self.config.patience} evaluations", highlight=False)
+            self.training_model.stop_training = True
+            self.finished = True
+
+    def _keep_weights(self) -> None:
+        beside = self.run.path / "next.weights.h5"
+        try:
+            self.training_model.model.save_weights(beside, overwrite=True)
+            beside.replace(self.run.weights)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _record(self, evaluation: Evaluation, logs: dict[str, float], better: bool) -> None:
+        """Writes an evaluation to metrics.json, samples.txt, TensorBoard and the terminal."""
+        progress, skipped = self.progress, self.skipped_steps()
+        rate = progress.tokens / max(progress.seconds - progress.evaluation_seconds, 1e-9)
+        entry = {
+            "step": progress.step,
+            "seconds": round(progress.seconds, 1),
+            "target_tokens": int(progress.tokens),
+            **({"skipped_steps": skipped} if self._scales_loss() else {}),
+            **{f"train_{name}": round(value, 5) for name, value in logs.items() if math.isfinite(value)},
+            **{name: round(value, 5) for name, value in evaluation.metrics.items()},
+        }
+        self.history.append(entry)
+        write_json(
+            self.run.metrics,
+            {
+                "best_step": progress.best_step,
+                "best_score": progress.best_score,
+                "padding_share": round(self.padding_share, 4),
+                "tokens_per_second": round(rate, 1),
+                "evaluations": self.history,
+            },
+        )
+        with replacing(self.run.samples, "w") as file:
+            file.write(f"step {progress.step}\n\n")
+            for source, reference, output in evaluation.samples:
+                file.write(f"source     {source}\nreference  {reference}\nmodel      {output}\n\n")
+        self.log.scalars({f"validation/{name}": value for name, value in evaluation.metrics.items()}, progress.step)
+        self.log.text("validation/samples", sample_table(evaluation.samples), progress.step)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items())
+        self.console.print(
+            f"step {progress.step}  {progress.seconds / 60:.1f} min  {rate:,.0f} tokens/s  {shown}"
+            f"{'  (best)' if better else ''}{f'  {skipped} steps skipped' if skipped else ''}",
+            highlight=False,
+        )

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT, TARGET_UNFINISHED, cut_at_character
+from keras_transformer.generation.alignment import Alignment, align_words
 from keras_transformer.generation.options import SearchOptions
 
 MANIFEST = "manifest.json"
@@ -34,7 +35,7 @@ class Answer(NamedTuple):
         score: sum of the natural logarithms of its pieces' probabilities, the end included.
         status: 0, or the sum of 1 (the source was cut), 2 (the answer reached its limit of pieces without an end),
             4 (the answer was cut at `max_target_bytes`) and 8 (the source has more pieces than the model was trained
-            on).
+            on). What else a file can say does not happen here, where inputs are checked before.
     """
 
     text: str
@@ -114,6 +115,30 @@ class Artifact:
         draw = {"seed": np.array([seed], np.int32), "temperature": np.array([temperature], np.float32)}
         return self._generate(texts, "sample", draw)
 
+    def align(self, text: str, answer: str) -> Alignment:
+        """Returns where the model looks in a text for each word of an answer; of a file exported with alignments.
+
+        What does not fit into the file is cut off, text and answer each before the character that does not fit.
+
+        Raises:
+            UserError: the file was exported without, or a text is empty.
+        """
+        runner = self._runner("align")
+        source = cut_at_character(text.encode("utf-8", "surrogatepass"), self.max_source_bytes)
+        target = cut_at_character(answer.encode("utf-8", "surrogatepass"), self.max_target_bytes)
+        padded = np.zeros((1, self.max_target_bytes), np.uint8)
+        padded[0, : len(target)] = np.frombuffer(target, np.uint8)
+        found = runner(**self._source(source), answer=padded, answer_length=np.array([len(target)], np.int32))
+        pieces = [
+            _pieces(content, found[f"{side}_ends"][0, : found[f"{side}_pieces"][0]])
+            for side, content in (("text", source), ("answer", target))
+        ]
+        return align_words(found["weights"][0, : len(pieces[1]), : len(pieces[0])], *pieces)
+
+    def has(self, signature: str) -> bool:
+        """Returns whether the file was exported with a signature."""
+        return signature in self._interpreter.get_signature_list()
+
     def count(self, signature: str) -> int:
         """Returns how many answers a signature gives to one text.
 
@@ -135,6 +160,7 @@ class Artifact:
         """
         step, detokenize = self._runner("decode_step"), self._runner("detokenize")
         memory = self._runner("encode")(**self._source(text.encode("utf-8", "surrogatepass")))
+        del memory["status"]
         if memory.pop("pieces")[0] == 0:
             return
         state = {
@@ -147,6 +173,7 @@ class Artifact:
         for index in range(ids.shape[1]):
             position = {"ids": np.array([last], np.int32), "index": np.array([index], np.int32)}
             state = step(**position, **memory, **state)
+            del state["status"]
             last = int(state.pop("logits")[0].argmax())
             if last == END_ID:
                 return
@@ -206,6 +233,10 @@ class Artifact:
                 )
             self._runners[signature] = self._interpreter.get_signature_runner(signature)
         return self._runners[signature]
+
+
+def _pieces(text: bytes, ends: Sequence[int]) -> list[bytes]:
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _warn(text: str) -> None:
@@ -309,6 +340,7 @@ def _open_interpreter(path: Path, num_threads: int) -> Any:
 def _text_signature(path: Path, signatures: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
     """Returns the signature from text to text: the one with these inputs and outputs that is no n-best."""
     for name, sides in signatures.items():
-        if set(sides["inputs"]) == {"text", "text_length"} and "status" in sides["outputs"] and "_n_best" not in name:
+        takes, gives = (set(sides[side]) for side in ("inputs", "outputs"))
+        if takes == {"text", "text_length"} and {"text", "status"} <= gives and "_n_best" not in name:
             return name
     raise UserError(f"{path} takes and gives no text: export it with keras-transformer export")

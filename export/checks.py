@@ -15,6 +15,7 @@ VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 BYTES_PER_WEIGHT = {"float32": 4, "int8": 1}
 SMALLEST_WEIGHT = 16 * 1024  # bytes; smaller constants may repeat
 SAVED_MODEL_SLACK = 1.05
+ALIGNMENT_TOLERANCE = 1e-3
 
 
 class ExportError(UserError):
@@ -134,6 +135,12 @@ def check_same(name: str, differences: Sequence[Mapping[str, Any]]) -> None:
             f"{name}: {len(real)} verification sentences have other answers than Keras gives, "
             f"{first['source']!r:.80} first: {first['file']!r:.80} where Keras has {first['keras']!r:.80}"
         )
+
+
+def check_alignment(name: str, text: str, found: np.ndarray, expected: np.ndarray) -> None:
+    """Raises if a float32 file's alignment of a sentence, `[answer words, text words]`, is not Keras's."""
+    if found.shape != expected.shape or not np.allclose(found, expected, atol=ALIGNMENT_TOLERANCE):
+        raise ExportError(f"{name}: another alignment than Keras's for {text!r:.80}")
 
 
 def _shown(specs: Mapping[str, flatbuffer.TensorSpec]) -> str:

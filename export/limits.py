@@ -11,6 +11,8 @@ SOURCE_CUT = 1  # text_length was more than max_source_bytes
 TARGET_UNFINISHED = 2  # the answer reached its limit of pieces without an end
 TARGET_CUT = 4  # the answer was cut at max_target_bytes
 SOURCE_LONG = 8  # the source has more pieces than the model was trained on
+ID_HELD = 16  # an id that is no piece was held to the nearest one
+NUMBER_HELD = 32  # a length, position, seed or temperature out of its range was held to it
 
 SMALLEST = 8  # bytes; room for a character of four bytes and for what precedes it
 
@@ -25,6 +27,8 @@ class Limits:
         one_size: whether every text is searched in the full size, rather than in the smallest of three that has room
             for it: takes half the memory, and more time for a short text.
         with_steps: whether to add the signatures for an app with a loop of its own: encode, decode_step, detokenize.
+        align_heads: (layer, head) pairs of the cross-attention that the signature align averages, see
+            `generation.chosen_heads`; none means no such signature.
 
     Raises:
         UserError: one of them is too small to be of use.
@@ -34,6 +38,7 @@ class Limits:
     max_target_bytes: int = 512
     one_size: bool = False
     with_steps: bool = True
+    align_heads: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_source_bytes", "max_target_bytes"):

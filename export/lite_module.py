@@ -7,13 +7,22 @@ heads, D width per head, V vocabulary size.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT, TARGET_UNFINISHED, Limits
+from keras_transformer.export.limits import (
+    ID_HELD,
+    NUMBER_HELD,
+    SOURCE_CUT,
+    SOURCE_LONG,
+    TARGET_CUT,
+    TARGET_UNFINISHED,
+    Limits,
+)
 from keras_transformer.export.saved_model import Function, weights_of
 from keras_transformer.generation import SearchOptions, TextToText
 from keras_transformer.generation.options import GREEDY, RANGES
@@ -73,6 +82,7 @@ class LiteModule(tf.Module):
         super().__init__(name="lite_module")
         self.weights = weights_of(predictor)
         self._pieces = LitePieces(predictor.tokenizer)
+        self._piece_lengths = np.array([len(piece) for piece in predictor.tokenizer.pieces], np.int32)
         self._predictor = predictor
         self._limits = limits
         self._search_options = search
@@ -89,6 +99,9 @@ class LiteModule(tf.Module):
             found["sample"] = Function(self.sample, {**text, **draw})
         elif self._search_options.n_best > 1:
             found[f"{signature}_n_best"] = Function(self.n_best, text)
+        if self._limits.align_heads is not None:
+            room = tf.TensorSpec([1, self._limits.max_target_bytes], tf.uint8)
+            found["align"] = Function(self.align, {**text, "answer": room, "answer_length": text["text_length"]})
         if not self._limits.with_steps:
             return found
         found["encode"] = Function(self.encode, text)
@@ -124,17 +137,61 @@ class LiteModule(tf.Module):
         self, text: tf.Tensor, text_length: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Returns N answers drawn at random: as `n_best`, with a seed int32 `[1]` and a temperature float32 `[1]`."""
-        draw = {"seed": tf.maximum(seed[0], 0), "temperature": tf.clip_by_value(temperature[0], *RANGES["temperature"])}
-        return self._answers(text, text_length, self._search_options, **draw)
+        least, most = RANGES["temperature"]
+        held = tf.where(temperature[0] >= least, tf.minimum(temperature[0], most), least)  # what is no number too
+        draw = {"seed": tf.maximum(seed[0], 0), "temperature": held}
+        found = self._answers(text, text_length, self._search_options, **draw)
+        is_held = tf.logical_or(seed[0] < 0, held != temperature[0])
+        new = tf.logical_and(is_held, text_length[0] >= 0)  # else the flag is there already
+        return {**found, "status": found["status"] + _flag(new, NUMBER_HELD)}
+
+    def align(
+        self, text: tf.Tensor, text_length: tf.Tensor, answer: tf.Tensor, answer_length: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Returns where the model looks in a text for each piece of an answer, its own or another.
+
+        Args:
+            text: uint8 `[1, S]`; bytes from `text_length` on have no effect.
+            text_length: int32 `[1]`, held to 0 to S.
+            answer: uint8 `[1, B]`, likewise.
+            answer_length: int32 `[1]`, held to 0 to B.
+
+        Returns:
+            weights: float32 `[1, T, S]`: row t is how much each source piece is looked at for piece t of the answer.
+                Rows in use sum to 1; what is not in use is 0.
+            text_pieces, answer_pieces: int32 `[1]`, how many columns and rows are in use.
+            text_ends, answer_ends: int32 `[1, S]` and `[1, T]`: the byte at which each piece ends, where the next one
+                begins; after the last piece the same number again.
+            status: int32 `[1]`, the sum of the flags in `limits`; `TARGET_CUT`: pieces from T on are left out.
+        """
+        room = self._predictor.max_target_length
+        source, source_count = self._pieces.encode(text[0], text_length[0])
+        target, pieces = self._pieces.encode(answer[0], answer_length[0])
+        target, count = tf.pad(target, [[0, room]])[:room], tf.minimum(pieces, room)
+        weights = self._align(source, source_count, target, count)
+        is_source, is_target = (tf.range(n) < c for n, c in ((source.shape[0], source_count), (room, count)))
+        in_use = tf.logical_and(is_target[:, None], is_source)
+        is_cut = tf.logical_or(pieces > room, answer_length[0] > self._limits.max_target_bytes)
+        is_held = tf.logical_and(answer_length[0] < 0, text_length[0] >= 0)  # else the flag is there already
+        status = self._source_status(text_length[0], source_count) + _flag(is_cut, TARGET_CUT)
+        return {
+            "weights": tf.where(in_use, weights, 0.0)[None],
+            "text_pieces": source_count[None],
+            "answer_pieces": count[None],
+            "text_ends": self._ends(source)[None],
+            "answer_ends": self._ends(target)[None],
+            "status": (status + _flag(is_held, NUMBER_HELD))[None],
+        }
 
     # Step by step, for an app with a loop of its own
 
     def encode(self, text: tf.Tensor, text_length: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns what the decoder reads of a text: keys and values of each block and the bias, for `decode_step`, and
-        `pieces`, int32 `[1]`: how many the text has."""
+        """Returns what the decoder reads of a text: keys and values of each block and the bias, for `decode_step`;
+        `pieces`, int32 `[1]`: how many the text has; and `status`, as `answer` gives it."""
         ids, count = self._pieces.encode(text[0], text_length[0])
         memory = self._predictor.model.memory(ids[None])
-        named = {"memory_bias": memory.bias, "pieces": count[None]}
+        status = self._source_status(text_length[0], count)
+        named = {"memory_bias": memory.bias, "pieces": count[None], "status": status[None]}
         for number, (keys, values) in enumerate(memory.key_values):
             named.update({f"memory_keys_{number}": keys, f"memory_values_{number}": values})
         return named
@@ -142,11 +199,14 @@ class LiteModule(tf.Module):
     def decode_step(self, ids: tf.Tensor, index: tf.Tensor, **state: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the logits `[1, V]` of what follows `ids [1]` at position `index [1]`, and the caches after it.
 
-        The first id is the start id at position 0, with caches of any content. Ids and index are held to their range.
+        The first id is the start id at position 0, with caches of any content. Ids and index are held to their range,
+        which `status` then says.
         """
         model = self._predictor.model
+        given, place = ids, index
         ids = tf.clip_by_value(ids, 0, model.vocabulary_size - 1)
         index = tf.clip_by_value(index[0], 0, self._predictor.max_target_length - 1)
+        status = _flag(ids != given, ID_HELD) + _flag(index != place, NUMBER_HELD)
         blocks = range(model.num_decoder_layers)
         memory = DecoderMemory(
             tuple(KeyValues(state[f"memory_keys_{i}"], state[f"memory_values_{i}"]) for i in blocks),
@@ -154,17 +214,23 @@ class LiteModule(tf.Module):
         )
         cache = tuple(KeyValues(state[f"cache_keys_{i}"], state[f"cache_values_{i}"]) for i in blocks)
         found = model.step(ids, index, cache, memory)
-        named = {"logits": found.logits}
+        named = {"logits": found.logits, "status": status}
         for number, (keys, values) in enumerate(found.cache):
             named.update({f"cache_keys_{number}": keys, f"cache_values_{number}": values})
         return named
 
     def detokenize(self, ids: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the text, uint8 `[1, B]`, and `text_length` of the first `length` ids of `[1, T]`."""
-        ids = tf.clip_by_value(ids[0], 0, self._predictor.model.vocabulary_size - 1)
+        """Returns the text, uint8 `[1, B]`, its `text_length` and a `status` of the first `length` ids of `[1, T]`."""
+        held = tf.clip_by_value(ids[0], 0, self._predictor.model.vocabulary_size - 1)
         count = tf.clip_by_value(length[0], 0, self._predictor.max_target_length)
-        text, text_length, _ = self._decode(ids, count)
-        return {"text": text[None], "text_length": text_length[None]}
+        text, text_length, is_cut = self._decode(held, count)
+        is_strange = tf.logical_and(held != ids[0], tf.range(self._predictor.max_target_length) < count)
+        status = (
+            _flag(is_cut, TARGET_CUT)
+            + _flag(tf.reduce_any(is_strange), ID_HELD)
+            + _flag(count != length[0], NUMBER_HELD)
+        )
+        return {"text": text[None], "text_length": text_length[None], "status": status[None]}
 
     def _step_specs(self) -> dict[str, tf.TensorSpec]:
         model, one = self._predictor.model, tf.TensorSpec([1], tf.int32)
@@ -191,11 +257,8 @@ class LiteModule(tf.Module):
         decoded = [self._decode(found.ids[rank], lengths[rank]) for rank in range(answers_per_sentence(options))]
         texts, text_lengths, cuts = (tf.stack(parts) for parts in zip(*decoded, strict=True))
         is_ended = tf.reduce_any(found.ids == end_id, axis=1)
-        source_status = _flag(text_length[0] > self._limits.max_source_bytes, SOURCE_CUT) + _flag(
-            count > self._predictor.max_source_length, SOURCE_LONG
-        )
         status = (
-            source_status
+            self._source_status(text_length[0], count)
             + _flag(tf.logical_and(is_text, tf.logical_not(is_ended)), TARGET_UNFINISHED)
             + _flag(cuts, TARGET_CUT)
         )
@@ -205,6 +268,13 @@ class LiteModule(tf.Module):
             "score": tf.where(is_text, found.scores, 0.0),
             "status": status,
         }
+
+    def _source_status(self, text_length: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        return (
+            _flag(text_length > self._limits.max_source_bytes, SOURCE_CUT)
+            + _flag(text_length < 0, NUMBER_HELD)
+            + _flag(count > self._predictor.max_source_length, SOURCE_LONG)
+        )
 
     def _search(self, ids: tf.Tensor, count: tf.Tensor, options: SearchOptions, draw: Mapping[str, tf.Tensor]) -> Found:
         """Searches in the smallest of the sizes that has room for the source, and in the full one if that is short.
@@ -226,16 +296,34 @@ class LiteModule(tf.Module):
             padding = tf.zeros((count, full_length), tf.int32)
             return Found(padding, tf.zeros((count,), tf.int32), tf.zeros((count,)), tf.constant(False))
 
-        *small, full = sizes(self._limits.max_source_bytes, full_length)
-        if self._limits.one_size:
-            small = []
-        first: Callable[[], Any] = nothing
-        for size in reversed(small):
-            first = functools.partial(tf.cond, count <= size.source, functools.partial(at, size), first)
+        *small, full = self._sizes()
         if not small:
             return at(full)
-        found = first()
+        found = in_smallest(small, lambda size: count <= size.source, at, nothing)
         return tf.cond(found.is_whole, lambda: found, lambda: at(full))
+
+    def _align(self, source: tf.Tensor, source_count: tf.Tensor, target: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        """Returns `[T, S]` for ids `[S]` and `[T]`, zeros or anything where there are no pieces."""
+        inputs = tf.concat([[self._predictor.tokenizer.start_id], target[:-1]], axis=0)
+        *small, full = self._sizes()
+
+        def at(size: Size) -> tf.Tensor:
+            given = source[None, : size.source], inputs[None, : size.target]
+            weights = self._predictor.model.alignment(*given, self._limits.align_heads)[0]
+            return tf.pad(weights, [[0, full.target - size.target], [0, full.source - size.source]])
+
+        def fits(size: Size) -> tf.Tensor:
+            return tf.logical_and(source_count <= size.source, count <= size.target)
+
+        return in_smallest(small, fits, at, lambda: at(full))
+
+    def _sizes(self) -> list[Size]:
+        found = sizes(self._limits.max_source_bytes, self._predictor.max_target_length)
+        return found[-1:] if self._limits.one_size else found
+
+    def _ends(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns the byte at which each piece ends; padding has no bytes."""
+        return tf.cumsum(tf.gather(self._piece_lengths, ids))
 
     def _decode(self, ids: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns uint8 `[B]`, its length and whether it was cut, which is done where a character begins."""
@@ -250,6 +338,15 @@ class LiteModule(tf.Module):
         boundary = tf.where(boundary > 0, boundary, room)
         length = tf.where(is_cut, boundary, length)
         return tf.cast(tf.where(tf.range(room) < length, text[:room], 0), tf.uint8), length, is_cut
+
+
+def in_smallest(
+    small: Sequence[Size], fits: Callable[[Size], tf.Tensor], at: Callable[[Size], Any], otherwise: Callable[[], Any]
+) -> Any:
+    """Returns what `at` gives for the first size that `fits`, or what `otherwise` gives; nothing else is computed."""
+    for size in reversed(small):
+        otherwise = functools.partial(tf.cond, fits(size), functools.partial(at, size), otherwise)
+    return otherwise()
 
 
 def _flag(condition: tf.Tensor, flag: int) -> tf.Tensor:

@@ -46,6 +46,7 @@ def make_manifest(
         "signature": next(iter(signatures)),
         "signatures": {name: described(signature) for name, signature in signatures.items()},
         "search": asdict(search),
+        "align_heads": limits.align_heads and [list(pair) for pair in limits.align_heads],
         "saved_model": {"folder": "saved_model", "signatures": dict(saved_model)},
         "limits": {
             "max_source_bytes": limits.max_source_bytes,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from string import Template
 from typing import Any
 
-from keras_transformer.export.snippets import SNIPPETS, STEPS
+from keras_transformer.export.snippets import ALIGN, SNIPPETS, STEPS
 from keras_transformer.export.tasks import Task
 
 TEXT = Template("""\
@@ -40,9 +40,10 @@ $tensors
   source of more is answered too, and `status` has 8. Better split it into sentences.
 - **Long answer**: at $max_target_pieces pieces the answer ends as it is, and `status` has 2. If it has more than
   $max_target_bytes bytes, it is cut where a character begins, and `status` has 4.
-- **Malformed source** (no UTF-8, NUL bytes, a negative length): never an error; every byte has a piece of its own, and
-  lengths are held to what there is room for. The answer will be of little use. An answer may itself be no valid UTF-8
-  where the source is strange: decode it leniently, as below.
+- **Malformed source** (no UTF-8, NUL bytes): never an error; every byte has a piece of its own. The answer will be of
+  little use. An answer may itself be no valid UTF-8 where the source is strange: decode it leniently, as below.
+- **Numbers out of range**: never an error, in any signature; the nearest in range is taken, and `status` has 16 for an
+  id that is no piece, 32 for a negative length, and for a position, a seed or a temperature out of its range.
 
 `golden.json` has inputs with the answers they must give, to test a port with.
 
@@ -72,7 +73,7 @@ FILES = {
     "report.json": "the measurements below, with the differences from Keras",
 }
 EXAMPLE = "Hello."
-STEP_SIGNATURES = ("encode", "decode_step", "detokenize")
+OTHER_SIGNATURES = ("align", "encode", "decode_step", "detokenize")
 SCORES = {"bleu": "BLEU", "chrf": "chrF", "exact_match": "exact match, %"}
 
 
@@ -135,7 +136,7 @@ def _snippets(names: Mapping[str, Any]) -> Iterator[str]:
 def _other_signatures(manifest: Mapping[str, Any], names: Mapping[str, Any]) -> Iterator[str]:
     """What there is besides the signature from text to text."""
     for name, signature in manifest["signatures"].items():
-        if name == manifest["signature"] or name in STEP_SIGNATURES:
+        if name == manifest["signature"] or name in OTHER_SIGNATURES:
             continue
         count = signature["outputs"]["text"]["shape"][0]
         what = "drawn at random, by `seed` and `temperature`" if name == "sample" else "the best first"
@@ -144,14 +145,32 @@ def _other_signatures(manifest: Mapping[str, Any], names: Mapping[str, Any]) -> 
             f"and its inputs are {', '.join(f'`{key}`' for key in signature['inputs'])}. An answer that does not exist "
             "is empty and has a score below -1e29.\n"
         )
+    if "align" in manifest["signatures"]:
+        yield (
+            "## The signature `align`\n\nWhich words of the source each word of an answer looks at: the weights of the "
+            f"model's cross-attention ({_heads(manifest['align_heads'])}), between pieces, with the byte at which each "
+            "piece ends. The answer may be any text, such as one of several answers, or one that a person has mended. "
+            "To show words, add up the weights of a source word's pieces, and take the mean over those of an answer's; "
+            "a piece that begins with a space begins a word. A row shows where the model looked, which often is, but "
+            "need not be, what a person would align.\n\n"
+            f"{_tensors(manifest['signatures']['align'])}\n\n"
+            f"```python\n{Template(ALIGN).substitute(names).strip()}\n```\n"
+        )
     if "decode_step" in manifest["signatures"]:
         names = {**names, **manifest["special_ids"]}
         yield (
             "## Your own loop\n\nFor an app that shows the answer while it grows, or has a search of its own: `encode` "
             "once, `decode_step` for every piece with the caches of the step before, `detokenize` for the text so far. "
-            "Shapes and meanings of their tensors are in `manifest.json`.\n\n"
+            "Each has a `status` like that of the others. Shapes and meanings of their tensors are in "
+            "`manifest.json`.\n\n"
             f"```python\n{Template(STEPS).substitute(names).strip()}\n```\n"
         )
+
+
+def _heads(heads: Sequence[Sequence[int]]) -> str:
+    """Heads of one layer, in words."""
+    layer, names = heads[0][0], [str(head) for _, head in heads]
+    return f"decoder layer {layer}, mean of the heads {', '.join(names)}, both counted from 0"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

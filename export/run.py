@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ from keras_transformer.export.signatures import lite_signatures
 from keras_transformer.export.target import check_target, new_folder
 from keras_transformer.export.tasks import Task, read_task
 from keras_transformer.export.verify import best_of, differences, file_answers, keras_answers
-from keras_transformer.generation import SearchOptions, TextToText, load
+from keras_transformer.generation import SearchOptions, TextToText, chosen_heads, load
 from keras_transformer.generation.options import GREEDY
 from keras_transformer.training.run_directory import RunDirectory
 
 TEST_LIMIT = 1000
+ALIGNED = 32  # sentences whose alignments are compared
 
 
 def export_run(
@@ -48,6 +50,9 @@ def export_run(
     search: SearchOptions = GREEDY,
     one_size: bool = False,
     with_steps: bool = True,
+    align: bool = False,
+    align_layer: int | None = None,
+    align_heads: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Makes an artifact folder of a run, with every file checked and measured, and returns its report.
 
@@ -63,6 +68,8 @@ def export_run(
         search: how the files search: a beam, constraints. With `n_best` above 1 or `samples` they have a signature
             for these too.
         one_size, with_steps: what else goes into the `.tflite` files; see `Limits`.
+        align: whether all files can say which words of a source each word of an answer looks at.
+        align_layer, align_heads: whose attention that is; see `generation.chosen_heads`.
 
     Raises:
         UserError: the run cannot be used, `output` exists, or an argument is wrong.
@@ -74,6 +81,8 @@ def export_run(
         ```
     """
     output, limits, steps = Path(output), Limits(max_source_bytes, max_target_bytes, one_size, with_steps), Steps()
+    if not align and (align_layer is not None or align_heads is not None):
+        raise UserError("align_layer or align_heads is given, but align is not: the files would have no alignments")
     _check_precisions(precisions)
     _check_draws(search)
     check_target(output, force)
@@ -82,14 +91,17 @@ def export_run(
     task, config = read_task(directory)
     predictor = load(run)
     predictor.decoder(search)  # raises if the options do not fit the model
+    if align:
+        limits = replace(limits, align_heads=tuple(chosen_heads(predictor.model, align_layer, align_heads)))
     pairs = directory.read_examples("test")[:test_limit]
     with new_folder(output, force) as folder:
         small = lean(predictor)
-        saved_model = save_text_model(small, task, search, folder, steps)
+        saved_model = save_text_model(small, task, limits, search, folder, steps)
         signatures = lite_signatures(predictor, limits, task.signature, search)
         files = make_files(small, signatures, limits, search, folder, output, steps)
         sentences = verification_sentences([source for source, _ in pairs], limits.max_source_bytes)
         answers = verify(predictor, files, sentences, search, steps)
+        verify_alignments(predictor, files["float32"], limits, sentences, steps)
         files = _keep(files, precisions)
         report = make_report(predictor, files, pairs, task, search, config, directory.path, steps)
         write_json(folder / "golden.json", make_golden(sentences, {name: answers[name] for name in files}))
@@ -104,11 +116,11 @@ def export_run(
 
 
 def save_text_model(
-    predictor: TextToText, task: Task, search: SearchOptions, folder: Path, steps: Steps
+    predictor: TextToText, task: Task, limits: Limits, search: SearchOptions, folder: Path, steps: Steps
 ) -> dict[str, Any]:
     """Writes saved_model/ and returns its signatures, described."""
     with steps.step("SavedModel"):
-        module = TextModule(predictor, search)
+        module = TextModule(predictor, search, limits.align_heads)
         functions = module.functions(task.signature)
         save_functions(module, functions, folder / "saved_model")
         checks.check_saved_model(folder / "saved_model", predictor.model.count_params())
@@ -171,6 +183,29 @@ def verify(
     checks.check_same(artifact.path.name, unlike)
     steps.say(f"float32 gives Keras's bytes on {len(cut) - len(unlike)} of {len(cut)} sentences, {len(unlike)} ties")
     return answers
+
+
+def verify_alignments(
+    predictor: TextToText, artifact: Artifact, limits: Limits, sentences: Sequence[Sentence], steps: Steps
+) -> None:
+    """Compares a float32 file's alignments of its own answers with Keras's, if it has any.
+
+    Raises:
+        ExportError: they are not the same.
+    """
+    if limits.align_heads is None:
+        return
+    texts = [sentence.source.decode("utf-8", "ignore") for sentence in sentences]
+    texts = [text for text in texts if 0 < len(text.encode()) <= limits.max_source_bytes][:ALIGNED]
+    pairs = [(text, artifact.run(text.encode()).text.decode("utf-8", "ignore")) for text in texts]
+    pairs = [
+        (text, answer)
+        for text, answer in pairs
+        if 0 < len(predictor.tokenizer.encode(answer)) < predictor.max_target_length
+    ]
+    for text, answer in steps.track(pairs, "verification of alignments"):
+        expected = predictor.align(text, answer, limits.align_heads)
+        checks.check_alignment(artifact.path.name, text, artifact.align(text, answer).weights, expected.weights)
 
 
 def _keep(files: Mapping[str, Artifact], precisions: Sequence[str]) -> dict[str, Artifact]:

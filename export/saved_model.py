@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from keras_transformer.generation import SearchOptions, TextToText
@@ -16,6 +17,13 @@ from keras_transformer.text import TensorFlowPieces
 
 DEFAULT = "serving_default"
 OUTPUTS = {"text": "string", "score": "float32", "length": "int32"}
+ALIGN_OUTPUTS: dict[str, tuple[str, list[Any]]] = {
+    "weights": ("float32", [None, "answer pieces", "text pieces"]),
+    "text_pieces": ("int32", [None]),
+    "answer_pieces": ("int32", [None]),
+    "text_ends": ("int32", [None, "text pieces"]),
+    "answer_ends": ("int32", [None, "answer pieces"]),
+}
 
 
 class Function(NamedTuple):
@@ -39,6 +47,7 @@ class TextModule(tf.Module):
     Args:
         predictor: a loaded run.
         search: how to search.
+        align_heads: see `Limits`.
 
     Example:
         ```python
@@ -47,18 +56,24 @@ class TextModule(tf.Module):
         ```
     """
 
-    def __init__(self, predictor: TextToText, search: SearchOptions = GREEDY) -> None:
+    def __init__(
+        self,
+        predictor: TextToText,
+        search: SearchOptions = GREEDY,
+        align_heads: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         super().__init__(name="text_module")
         self.weights = weights_of(predictor)
         self._pieces = TensorFlowPieces(predictor.tokenizer)
         self._predictor = predictor
         self._search = search
+        self._align_heads = align_heads
 
     def functions(self, signature: str) -> dict[str, Function]:
         """Returns the functions to save, by the names of their signatures.
 
         `signature` and "serving_default" give the best answer `[b]`; `<signature>_n_best` and `sample`, if the search
-        has several, give them all, `[b, N]`.
+        has several, give them all, `[b, N]`. `align`, if it was asked for, says where the model looks.
         """
         text = {"text": tf.TensorSpec([None], tf.string)}
         best = Function(self.answer, text)
@@ -68,6 +83,8 @@ class TextModule(tf.Module):
             found["sample"] = Function(self.sample, {**text, **draw})
         elif self._search.n_best > 1:
             found[f"{signature}_n_best"] = Function(self.n_best, text)
+        if self._align_heads is not None:
+            found["align"] = Function(self.align, {**text, "answer": text["text"]})
         return found
 
     def answer(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -92,6 +109,33 @@ class TextModule(tf.Module):
         """Returns N answers to each text, drawn at random: `[b, N]`."""
         draw = {"seed": tf.maximum(seed, 0), "temperature": tf.clip_by_value(temperature, *RANGES["temperature"])}
         return self._answers(text, self._search, **draw)
+
+    def align(self, text: tf.Tensor, answer: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns where the model looks in each text for each piece of an answer to it, its own or another.
+
+        Args:
+            text, answer: string `[b]`.
+
+        Returns:
+            weights: float32 `[b, t, s]`: how much each source piece is looked at for each piece of the answer. Rows in
+                use sum to 1; what is not in use is 0.
+            text_pieces, answer_pieces: int32 `[b]`, how many columns and rows are in use.
+            text_ends, answer_ends: int32 `[b, s]` and `[b, t]`, the byte at which each piece ends.
+        """
+        tokenizer = self._predictor.tokenizer
+        sides = [self._pieces.encode(strings) for strings in (text, answer)]
+        # One place more than the longest: a batch of empty texts then has something to attend to.
+        source, target = (tf.pad(ids.to_tensor(tokenizer.pad_id), [[0, 0], [0, 1]]) for ids in sides)
+        inputs = tf.pad(target[:, :-1], [[0, 0], [1, 0]], constant_values=tokenizer.start_id)
+        weights = self._predictor.model.alignment(source, inputs, self._align_heads)
+        in_use = tf.logical_and((target != tokenizer.pad_id)[..., None], (source != tokenizer.pad_id)[:, None])
+        weights = tf.where(in_use, weights, 0.0)[:, :-1, :-1]
+        lengths = np.array([len(piece) for piece in tokenizer.pieces], np.int32)
+        found = {"weights": weights}
+        for name, ids, padded in zip(("text", "answer"), sides, (source, target), strict=True):
+            found[f"{name}_pieces"] = tf.cast(ids.row_lengths(), tf.int32)
+            found[f"{name}_ends"] = tf.cumsum(tf.gather(lengths, padded[:, :-1]), axis=1)
+        return found
 
     def _answers(self, text: tf.Tensor, options: SearchOptions, **draw: tf.Tensor) -> dict[str, tf.Tensor]:
         pad_id = self._predictor.tokenizer.pad_id
@@ -140,8 +184,9 @@ def described(functions: Mapping[str, Function]) -> dict[str, Any]:
         inputs = {
             key: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for key, spec in function.inputs.items()
         }
-        outputs = {key: {"dtype": dtype, "shape": shape} for key, dtype in OUTPUTS.items()}
-        found[name] = {"inputs": inputs, "outputs": outputs}
+        outputs = ALIGN_OUTPUTS if name == "align" else {key: (dtype, shape) for key, dtype in OUTPUTS.items()}
+        shown = {key: {"dtype": dtype, "shape": list(shape)} for key, (dtype, shape) in outputs.items()}
+        found[name] = {"inputs": inputs, "outputs": shown}
     return found
 
 

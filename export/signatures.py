@@ -18,15 +18,25 @@ MEANINGS = {
         "ids": "ids of pieces: decode_step takes the last one, detokenize all, the start id left out",
         "index": "position of the id: 0 for the start id",
         "length": "how many of the ids",
+        "answer": "UTF-8 bytes of the answer to align, the model's own or another",
+        "answer_length": "bytes of the answer",
     },
     "outputs": {
         "text": "UTF-8 bytes of the answer, zeros after it",
         "text_length": "bytes of the answer",
         "score": "natural logarithm of the answer's probability, with the penalties of the search if it has any",
         "status": "0, or the sum of 1 (source cut), 2 (answer without an end: it reached its limit of pieces), "
-        "4 (answer cut for want of room), 8 (source of more pieces than the model was trained on)",
+        "4 (answer cut for want of room), 8 (source of more pieces than the model was trained on), "
+        "16 (an id that is no piece, the nearest one was taken), 32 (a length, index, seed or temperature out of its "
+        "range, the nearest one in it was taken)",
         "pieces": "pieces of the source",
         "logits": "of every piece that may follow",
+        "weights": "a row for each piece of the answer: how much it looks at each piece of the source; rows sum to 1, "
+        "zeros where there is no piece",
+        "text_pieces": "pieces of the source: columns in use",
+        "answer_pieces": "pieces of the answer: rows in use",
+        "text_ends": "the byte of the source at which each piece ends and the next one begins",
+        "answer_ends": "the byte of the answer at which each piece ends and the next one begins",
     },
 }
 STATE = {
@@ -52,16 +62,19 @@ def lite_signatures(predictor: TextToText, limits: Limits, name: str, search: Se
         found["sample"] = Signature({**text, **draw}, answers(count))
     elif search.n_best > 1:
         found[f"{name}_n_best"] = Signature(text, answers(count))
+    if limits.align_heads is not None:
+        answer = {"answer": TensorSpec("uint8", (1, limits.max_target_bytes)), "answer_length": one}
+        found["align"] = Signature({**text, **answer}, _alignment(predictor, limits))
     if not limits.with_steps:
         return found
     memory, cache = _state(predictor, limits)
-    found["encode"] = Signature(text, {**memory, "pieces": one})
+    found["encode"] = Signature(text, {**memory, "pieces": one, "status": one})
     logits = TensorSpec("float32", (1, predictor.model.vocabulary_size))
-    found["decode_step"] = Signature({"ids": one, "index": one, **memory, **cache}, {"logits": logits, **cache})
-    ids = TensorSpec("int32", (1, predictor.max_target_length))
-    found["detokenize"] = Signature(
-        {"ids": ids, "length": one}, {"text": TensorSpec("uint8", (1, limits.max_target_bytes)), "text_length": one}
+    found["decode_step"] = Signature(
+        {"ids": one, "index": one, **memory, **cache}, {"logits": logits, "status": one, **cache}
     )
+    ids, room = TensorSpec("int32", (1, predictor.max_target_length)), TensorSpec("uint8", (1, limits.max_target_bytes))
+    found["detokenize"] = Signature({"ids": ids, "length": one}, {"text": room, "text_length": one, "status": one})
     return found
 
 
@@ -78,6 +91,18 @@ def described(signature: Signature) -> dict[str, Any]:
 
 def _meaning(side: str, name: str) -> str:
     return MEANINGS[side].get(name) or STATE[name.partition("_")[0]]
+
+
+def _alignment(predictor: TextToText, limits: Limits) -> dict[str, TensorSpec]:
+    one, source, target = TensorSpec("int32", (1,)), limits.max_source_bytes, predictor.max_target_length
+    return {
+        "weights": TensorSpec("float32", (1, target, source)),
+        "text_pieces": one,
+        "answer_pieces": one,
+        "text_ends": TensorSpec("int32", (1, source)),
+        "answer_ends": TensorSpec("int32", (1, target)),
+        "status": one,
+    }
 
 
 def _state(predictor: TextToText, limits: Limits) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:

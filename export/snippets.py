@@ -128,19 +128,44 @@ source = "$example".encode()[:$max_source_bytes]
 text = np.zeros((1, $max_source_bytes), np.uint8)
 text[0, : len(source)] = list(source)
 memory = encode(text=text, text_length=np.array([len(source)], np.int32))
-del memory["pieces"]
+del memory["pieces"], memory["status"]
 
 inputs = step.get_input_details().items()
 state = {name: np.zeros(spec["shape"], spec["dtype"]) for name, spec in inputs if name.startswith("cache_")}
 ids, last = np.zeros((1, $max_target_pieces), np.int32), $start
 for index in range($max_target_pieces):
     state = step(ids=np.array([last], np.int32), index=np.array([index], np.int32), **memory, **state)
+    del state["status"]
     last = int(state.pop("logits").argmax())  # your own search goes here
     if last == $end:
         break
     ids[0, index] = last
     answer = detokenize(ids=ids, length=np.array([index + 1], np.int32))
     print(answer["text"][0, : answer["text_length"][0]].tobytes().decode(errors="replace"))
+"""
+
+ALIGN = """
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+interpreter = Interpreter("$file")
+$signature, align = (interpreter.get_signature_runner(name) for name in ("$signature", "align"))
+
+source = "$example".encode()[:$max_source_bytes]
+text = np.zeros((1, $max_source_bytes), np.uint8)
+text[0, : len(source)] = list(source)
+given = {"text": text, "text_length": np.array([len(source)], np.int32)}
+found = $signature(**given)
+looks = align(**given, answer=found["text"], answer_length=found["text_length"])
+
+answer = found["text"][0].tobytes()
+places = {}
+for side in ("text", "answer"):
+    ends = looks[f"{side}_ends"][0, : looks[f"{side}_pieces"][0]].tolist()
+    places[side] = list(zip([0, *ends], ends))  # first byte of each piece, and the one after its last
+for row, (start, end) in enumerate(places["answer"]):
+    first, last = places["text"][looks["weights"][0, row].argmax()]
+    print(answer[start:end].decode(errors="replace"), "<-", source[first:last].decode(errors="replace"))
 """
 
 SNIPPETS = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
+from keras_transformer._search_flags import AlignFlags
 from keras_transformer.errors import UserError
 from keras_transformer.generation.options import GREEDY, SearchOptions
 
@@ -14,8 +15,13 @@ Lines = Callable[[list[str]], list[list[str]]]  # texts -> for each the lines to
 OF_A_FILE = ("n_best", "samples", "seed", "temperature")  # what can be asked of a file; the rest was set at export
 
 
-def lines_of_run(model: Any, search: SearchOptions | None, cut: bool, as_json: bool, align: bool) -> Lines:
-    """Returns what to do with texts for the model of a run directory."""
+def lines_of_run(model: Any, search: SearchOptions | None, cut: bool, as_json: bool, align: AlignFlags | None) -> Lines:
+    """Returns what to do with texts for the model of a run directory.
+
+    Raises:
+        UserError: there is no such layer or head to align by.
+    """
+    heads = None if align is None else align.heads_of(model.model)
     options = {**({"cut": True} if cut else {}), **({} if search is None else {"search": search})}
     if not as_json and _count(search) == 1:
         return lambda texts: [[text] for text in model.predict(texts, **options)]
@@ -25,14 +31,14 @@ def lines_of_run(model: Any, search: SearchOptions | None, cut: bool, as_json: b
         if not as_json:
             return [ranked(answers) for answers in found]
         return [
-            [shown(text, answers, model.align(text, answers[0].text) if align and answers[0].text else None)]
+            [shown(text, answers, model.align(text, answers[0].text, heads) if heads and answers[0].text else None)]
             for text, answers in zip(texts, found, strict=True)
         ]
 
     return lines
 
 
-def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align: bool) -> Lines:
+def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align: AlignFlags | None) -> Lines:
     """Returns what to do with texts for an exported file.
 
     Raises:
@@ -45,8 +51,8 @@ def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align
             raise UserError(
                 f"--{field.name.replace('_', '-')}: a file searches as it was exported; export the run with this option"
             )
-    if align:
-        raise UserError("--align: an exported file has no alignments; ask the run directory")
+    if align is not None:
+        align.check_file(model)
     count = _count(search)
     if search.samples or count > 1:
         flag, name = ("samples", "sample") if search.samples else ("n-best", f"{model.signature}_n_best")
@@ -70,7 +76,10 @@ def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align
     def lines(texts: list[str]) -> list[list[str]]:
         found = [answers[:count] for answers in ask(texts)]
         if as_json:
-            return [[shown(text, answers)] for text, answers in zip(texts, found, strict=True)]
+            return [
+                [shown(text, answers, model.align(text, answers[0].text) if align and answers[0].text else None)]
+                for text, answers in zip(texts, found, strict=True)
+            ]
         return [ranked(answers) for answers in found]
 
     return lines

@@ -1,4 +1,4 @@
-"""The options of a search on the command line: those of `SearchOptions`, with the help of its docstring."""
+"""The options of search and alignments on the command line; those of a search with the help of `SearchOptions`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import typing
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_transformer.config import help_lines
 from keras_transformer.errors import UserError
@@ -43,8 +43,79 @@ def search_of(arguments: argparse.Namespace) -> SearchOptions | None:
     try:
         return SearchOptions(**given)
     except UserError as error:
-        name, space, rest = str(error).partition(" ")
-        raise UserError(f"--{name.replace('_', '-')}{space}{rest}") from None
+        raise UserError(_as_flag(str(error))) from None
+
+
+class AlignFlags(NamedTuple):
+    """What was said of alignments on the command line: the attention of which layer's heads, None for the default."""
+
+    layer: int | None
+    heads: list[int] | None
+
+    def heads_of(self, model: Any) -> list[tuple[int, int]]:
+        """Returns the (layer, head) pairs of a model; see `chosen_heads`.
+
+        Raises:
+            UserError: there are no such ones.
+        """
+        from keras_transformer.generation.alignment import chosen_heads  # and NumPy
+
+        try:
+            return chosen_heads(model, self.layer, self.heads)
+        except UserError as error:
+            raise UserError(_as_flag(str(error))) from None
+
+    def check_file(self, file: Any) -> None:
+        """Raises UserError if an exported file has no alignments, or the heads were given, which export chooses."""
+        if not file.has("align"):
+            raise UserError(f"--align: {file.path} has no alignments; export the run with --align")
+        for name, value in zip(("layer", "heads"), self, strict=True):
+            if value is not None:
+                raise UserError(f"--align-{name}: a file aligns as it was exported; export the run with this option")
+
+
+def add_align_flags(parser: argparse.ArgumentParser, text: str) -> None:
+    """Adds --align with a help text, --align-layer and --align-heads."""
+    parser.add_argument("--align", action="store_true", default=None, help=text)
+    parser.add_argument(
+        "--align-layer",
+        metavar="N",
+        type=_number(int),
+        help="layer of the decoder whose attention --align shows, from 0 (default: the last)",
+    )
+    parser.add_argument(
+        "--align-heads",
+        metavar="N,N",
+        type=_numbers,
+        help="heads of that layer to average, from 0, parted by commas (default: all)",
+    )
+
+
+def align_of(arguments: argparse.Namespace) -> AlignFlags | None:
+    """Returns what was said of alignments, or None without --align.
+
+    Raises:
+        UserError: a layer or heads are given without it.
+    """
+    if arguments.align:
+        return AlignFlags(arguments.align_layer, arguments.align_heads)
+    for name in ("align_layer", "align_heads"):
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} is given without --align: add it, or leave this out")
+    return None
+
+
+def _as_flag(message: str) -> str:
+    """Names the option at the beginning of a message as it was given."""
+    name, space, rest = message.partition(" ")
+    return f"--{name.replace('_', '-')}{space}{rest}"
+
+
+def _numbers(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"expected whole numbers parted by commas, such as 0,2, got {text!r}")
+    return [int(part) for part in parts]
 
 
 def _number(kind: type) -> Callable[[str], Any]:

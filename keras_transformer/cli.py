@@ -28,7 +28,7 @@ from keras_transformer._discovery import (
     task_of,
 )
 from keras_transformer._quiet import filtered_stderr, quiet_tensorflow
-from keras_transformer._search_flags import add_search_flags, search_of
+from keras_transformer._search_flags import add_align_flags, add_search_flags, align_of, search_of
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export.precisions import PRECISIONS
 from keras_transformer.training.run_directory import RunDirectory
@@ -129,19 +129,21 @@ def predict(arguments: argparse.Namespace) -> int:
     from keras_transformer._lines import Answers, read_groups
     from keras_transformer._predict import lines_of_file, lines_of_run
 
-    search = search_of(arguments)
+    search, align = search_of(arguments), align_of(arguments)
+    if align is not None and not arguments.json:
+        raise UserError("--align is printed as JSON: give --json too")
     if is_artifact(arguments.path):  # needs neither Keras nor TensorFlow
         with filtered_stderr():  # LiteRT greets on standard error at its first run
             open_artifact = importlib.import_module("keras_transformer.export").open_artifact
             model = open_artifact(arguments.path, arguments.precision)
             model.run(b"")
-        lines = lines_of_file(model, search, arguments.json, arguments.align)
+        lines = lines_of_file(model, search, arguments.json, align)
     else:
         if arguments.precision is not None:
             raise UserError(f"--precision: {arguments.path} is a run directory; only an artifact folder has several")
         RunDirectory(arguments.path).check_trained()  # before Keras is imported
         model = importlib.import_module("keras_transformer").load(arguments.path)
-        lines = lines_of_run(model, search, arguments.cut, arguments.json, arguments.align)
+        lines = lines_of_run(model, search, arguments.cut, arguments.json, align)
     groups: Iterable[list[bytes]] = [[os.fsencode(text) for text in arguments.text]]
     if not arguments.text:
         groups = read_groups(_standard_input())
@@ -162,11 +164,15 @@ OF_FILES = {
     "max_target_bytes": "--max-target-bytes",
     "one_size": "--one-size",
     "with_steps": "--no-steps",
+    "align": "--align",
+    "align_layer": "--align-layer",
+    "align_heads": "--align-heads",
 }
 
 
 def export(arguments: argparse.Namespace) -> int:
     task_of(arguments.run)
+    align_of(arguments)  # raises if they contradict each other
     RunDirectory(arguments.run).check_trained()  # before TensorFlow is imported
     exporting = importlib.import_module("keras_transformer.export")
     given = {name: value for name in OF_FILES if (value := getattr(arguments, name)) is not None}
@@ -291,7 +297,7 @@ def _add_predict(parser: Parser) -> None:
         help="cut a text of more pieces than the model was trained on (an exported file always cuts, at its bytes)",
     )
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each text: scores and all")
-    parser.add_argument("--align", action="store_true", help="with --json: where the model looks for each word")
+    add_align_flags(parser, "with --json: how much each word of the answer looks at each word of the text")
     add_search_flags(parser)
 
 
@@ -326,6 +332,7 @@ def _add_export(parser: Parser) -> None:
         default=None,
         help="leave the signatures encode, decode_step and detokenize out of the files",
     )
+    add_align_flags(parser, "add a signature that says which words of a text each word of an answer looks at")
     parser.add_argument("--force", action="store_true", help="replace the folder if it exists")
     add_search_flags(parser)
 

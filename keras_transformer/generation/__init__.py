@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from keras_transformer._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from keras_transformer.generation.alignment import Alignment as Alignment
+    from keras_transformer.generation.alignment import chosen_heads as chosen_heads
     from keras_transformer.generation.constraints import Constraints as Constraints
     from keras_transformer.generation.decoder import Decoder as Decoder
     from keras_transformer.generation.interface import Hypotheses as Hypotheses
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "Alignment": "alignment",
         "Constraints": "constraints",
         "Decoder": "decoder",
         "Generated": "text_to_text",
@@ -29,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "SpecialIds": "interface",
         "StepOutput": "interface",
         "TextToText": "text_to_text",
+        "chosen_heads": "alignment",
         "load": "text_to_text",
         "generate_ids": "search",
     },

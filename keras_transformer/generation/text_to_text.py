@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_transformer.errors import UserError
+from keras_transformer.generation.alignment import Alignment, align_words
 from keras_transformer.generation.constraints import NEVER
 from keras_transformer.generation.decoder import Decoder
 from keras_transformer.generation.interface import Hypotheses, SpecialIds
@@ -184,17 +185,13 @@ class TextToText:
             )
         return self._decoders[key]
 
-    def align(
-        self, text: str, answer: str, heads: Sequence[tuple[int, int]] | None = None
-    ) -> tuple[list[str], list[str], np.ndarray]:
+    def align(self, text: str, answer: str, heads: Sequence[tuple[int, int]] | None = None) -> Alignment:
         """Returns where the model looks in a text for each word of an answer.
 
         Args:
             text, answer: strings.
-            heads: (block, head) of the cross-attention that is averaged; none means all heads of the last block.
-
-        Returns: the words of the text, the words of the answer, and float32 `[answer words, text words]` whose rows
-            sum to 1: the attention of a word is the mean over its pieces, that to a word the sum over its pieces.
+            heads: (block, head) of the cross-attention that is averaged, see `chosen_heads`; none means all heads of
+                the last block.
 
         Raises:
             UserError: a text is empty, or there is no such head.
@@ -207,11 +204,8 @@ class TextToText:
             weights = np.asarray(self.model.alignment(source[None], inputs[None], heads))[0, : len(target)]
         except ValueError as error:
             raise UserError(str(error)) from None
-        source_words, source_of = words_of([self.tokenizer.pieces[i] for i in source])
-        target_words, target_of = words_of([self.tokenizer.pieces[i] for i in target])
-        to_words = np.eye(len(source_words), dtype=np.float32)[source_of]
-        of_words = np.eye(len(target_words), dtype=np.float32)[target_of].T
-        return source_words, target_words, of_words / of_words.sum(axis=1, keepdims=True) @ weights @ to_words
+        pieces = self.tokenizer.pieces
+        return align_words(weights, [pieces[i] for i in source], [pieces[i] for i in target])
 
     def _answers(self, found: Hypotheses, place: int) -> list[Found]:
         """The hypotheses of one sentence; those that do not exist have a score that no other has."""
@@ -243,18 +237,6 @@ class TextToText:
         for row, ids in zip(padded, sources, strict=True):
             row[: len(ids)] = ids
         return padded
-
-
-def words_of(pieces: Sequence[bytes]) -> tuple[list[str], list[int]]:
-    """Joins pieces to words, which begin where a piece begins with a space, and returns the word of each piece."""
-    words: list[bytes] = []
-    places = []
-    for piece in pieces:
-        if not words or piece[:1].isspace():
-            words.append(b"")
-        words[-1] += piece
-        places.append(len(words) - 1)
-    return [word.strip().decode("utf-8", "replace") for word in words], places
 
 
 def _warn(text: str) -> None:

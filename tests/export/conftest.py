@@ -86,24 +86,27 @@ def long_predictor(long_run_path: Path) -> TextToText:
     return keras_transformer.load(long_run_path)
 
 
-def export_searching(run: Path, path: Path, search: SearchOptions, max_source_bytes: int) -> Path:
+def export_searching(run: Path, path: Path, search: SearchOptions, max_source_bytes: int, **more: Any) -> Path:
     """Exports a run with room for every whole answer, and without timing Keras."""
+    room = {"max_source_bytes": max_source_bytes, "max_target_bytes": 200}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_keras_time", lambda *_: {"ms_per_sentence": None, "file_bytes": 1})
-        export_run(run, path, max_source_bytes=max_source_bytes, max_target_bytes=200, search=search)
+        export_run(run, path, **room, search=search, **more)
     return path
 
 
 @pytest.fixture(scope="session")
 def n_best_path(long_run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact folder whose files have a beam and three sizes: of 16, 32 and 128 pieces. Not to be changed."""
-    return export_searching(long_run_path, tmp_path_factory.mktemp("dist") / "beam", N_BEST, SIZED_SOURCE_BYTES)
+    """Files with a beam, alignments and three sizes: of 16, 32 and 128 pieces. Not to be changed."""
+    path = tmp_path_factory.mktemp("dist") / "beam"
+    return export_searching(long_run_path, path, N_BEST, SIZED_SOURCE_BYTES, align=True)
 
 
 @pytest.fixture(scope="session")
 def samples_path(long_run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact folder whose files draw. Not to be changed."""
-    return export_searching(long_run_path, tmp_path_factory.mktemp("dist") / "samples", SAMPLES, MAX_SOURCE_BYTES)
+    path = tmp_path_factory.mktemp("dist") / "samples"
+    return export_searching(long_run_path, path, SAMPLES, MAX_SOURCE_BYTES)
 
 
 def read_json(path: Path) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from keras_transformer.errors import UserError
 from keras_transformer.export import open_artifact
 from keras_transformer.export.artifact import Artifact, RawAnswer
-from keras_transformer.export.limits import cut_at_character
+from keras_transformer.export.limits import NUMBER_HELD, SOURCE_CUT, cut_at_character
 from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,9 +122,9 @@ def test_lengths_are_held_to_the_room(artifact: Artifact) -> None:
 
     text = np.full((1, MAX_SOURCE_BYTES), ord("a"), np.uint8)
     whole = artifact.run(b"a" * MAX_SOURCE_BYTES)
-    for length, status in ((2**31 - 1, 1), (-5, 0), (-(2**31), 0)):
+    for length, status in ((2**31 - 1, SOURCE_CUT), (-5, NUMBER_HELD), (-(2**31), NUMBER_HELD)):
         found = artifact._runner("translate")(text=text, text_length=np.array([length], np.int32))
-        assert found["status"][0] == (whole.status | status if length > 0 else 0)
+        assert found["status"][0] == (whole.status | status if length > 0 else status)
         assert found["text_length"][0] == (len(whole.text) if length > 0 else 0)
 
 

@@ -17,12 +17,13 @@ from keras_transformer.errors import UserError
 from keras_transformer.export import export_run, open_artifact
 from keras_transformer.export.artifact import Answer, Artifact
 from keras_transformer.export.flatbuffer import operator_name, read_model, signatures
-from keras_transformer.export.limits import Limits
+from keras_transformer.export.limits import ID_HELD, NUMBER_HELD, SOURCE_CUT, SOURCE_LONG, TARGET_CUT, Limits
 from keras_transformer.export.lite_module import LiteModule, Size, sizes
 from keras_transformer.export.signatures import described, lite_signatures
 from keras_transformer.generation import Generated, SearchOptions, TextToText
 from tests.export.conftest import (
     MAX_SOURCE_BYTES,
+    MAX_TARGET_BYTES,
     N_BEST,
     SAMPLES,
     SIZED_SOURCE_BYTES,
@@ -214,9 +215,21 @@ def test_seed_and_temperature_are_held_to_their_range(samples: Artifact) -> None
         )
         return [found[name].tolist() for name in ("text", "score")]
 
+    def status(seed: int, temperature: float, text_length: int = 5) -> set[int]:
+        found = samples._runner("sample")(
+            text=given["text"],
+            text_length=np.array([text_length], np.int32),
+            seed=np.array([seed], np.int32),
+            temperature=np.array([temperature], np.float32),
+        )
+        return {int(one) & NUMBER_HELD for one in found["status"]}
+
     assert draw(-5, 1.0) == draw(0, 1.0)
-    for beyond, held in [(0.0, 0.001), (-1.0, 0.001), (1e30, 1000.0), (float("inf"), 1000.0)]:
+    assert (status(-5, 1.0), status(0, 1.0), status(0, 1.0, -1), status(-5, 1.0, -1)) == ({32}, {0}, {32}, {32})
+    nan, infinity = float("nan"), float("inf")
+    for beyond, held in [(0.0, 0.001), (-1.0, 0.001), (nan, 0.001), (1e30, 1000.0), (infinity, 1000.0)]:
         assert draw(1, beyond) == draw(1, held)
+        assert (status(1, beyond), status(1, held)) == ({NUMBER_HELD}, {0})
     with pytest.raises(UserError, match=r"^seed is 2147483648, expected 0 to 2147483647$"):
         samples.sample(["a"], seed=2**31)
     with pytest.raises(UserError, match=r"^temperature is 0, expected 0.001 to 1000$"):
@@ -234,7 +247,7 @@ def test_an_empty_text_has_one_empty_answer(n_best: Artifact, samples: Artifact)
 @pytest.mark.parametrize(
     ("path", "search", "source_bytes", "names"),
     [
-        ("n_best_path", N_BEST, SIZED_SOURCE_BYTES, ["translate", "translate_n_best", *STEPS]),
+        ("n_best_path", N_BEST, SIZED_SOURCE_BYTES, ["translate", "translate_n_best", "align", *STEPS]),
         ("samples_path", SAMPLES, MAX_SOURCE_BYTES, ["translate", "sample", *STEPS]),
     ],
 )
@@ -247,7 +260,8 @@ def test_signatures_and_their_description(
     names: list[str],
 ) -> None:
     folder = request.getfixturevalue(path)
-    wanted = lite_signatures(long_predictor, Limits(source_bytes, 200), "translate", search)
+    limits = Limits(source_bytes, 200, align_heads=() if "align" in names else None)
+    wanted = lite_signatures(long_predictor, limits, "translate", search)
     assert list(wanted) == names
     for file in ("model.tflite", "model.int8.tflite"):
         assert signatures(read_model(folder / file)) == wanted
@@ -260,7 +274,10 @@ def test_signatures_and_their_description(
         for tensor in side.values()
     )
     assert manifest["search"] == {**asdict(search), "forbidden": []}
-    assert list(manifest["saved_model"]["signatures"]) == ["serving_default", "translate", names[1]]
+    assert list(manifest["saved_model"]["signatures"]) == [
+        "serving_default",
+        *(name for name in names if name not in STEPS),
+    ]
     answers = manifest["saved_model"]["signatures"][names[1]]["outputs"]["text"]
     assert answers == {"dtype": "string", "shape": [None, "answers"]}
     readme = (folder / "README.md").read_text(encoding="utf-8")
@@ -328,7 +345,7 @@ def test_the_stream_of_a_file_with_a_beam_is_greedy(n_best: Artifact, long_predi
 def step_inputs(artifact: Artifact, text: bytes) -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The runner of `decode_step`, the memory of a text, and empty caches."""
     step, memory = artifact._runner("decode_step"), artifact._runner("encode")(**artifact._source(text))
-    memory.pop("pieces")
+    del memory["pieces"], memory["status"]
     details = step.get_input_details().items()
     return step, memory, {name: np.zeros(d["shape"], d["dtype"]) for name, d in details if name.startswith("cache_")}
 
@@ -341,6 +358,7 @@ def test_logits_of_a_step_are_those_of_keras(greedy: Artifact, predictor: TextTo
     cache = {name: values + 9 for name, values in cache.items()}  # of any content
     for index, last in enumerate(ids):
         cache = step(ids=np.array([last], np.int32), index=np.array([index], np.int32), **memory, **cache)
+        assert cache.pop("status").tolist() == [0]
         np.testing.assert_allclose(cache.pop("logits")[0], wanted[index], atol=1e-4)
 
 
@@ -351,31 +369,70 @@ def test_pieces_of_the_source(greedy: Artifact, predictor: TextToText) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "held"), [((-7, 0), (0, 0)), ((10**6, 0), (269, 0)), ((5, -3), (5, 0)), ((5, 999), (5, 19))]
+    ("given", "status"),
+    [
+        (0, 0),
+        (32, 0),
+        (33, SOURCE_LONG),  # trained on 32 pieces
+        (MAX_SOURCE_BYTES, SOURCE_LONG),
+        (MAX_SOURCE_BYTES + 1, SOURCE_LONG + SOURCE_CUT),
+        (2**31 - 1, SOURCE_LONG + SOURCE_CUT),
+        (-1, NUMBER_HELD),
+        (-(2**31), NUMBER_HELD),
+    ],
 )
-def test_ids_and_index_are_held_to_their_range(greedy: Artifact, given: tuple[int, int], held: tuple[int, int]) -> None:
+def test_status_of_encode(greedy: Artifact, given: int, status: int) -> None:
+    text = np.full((1, MAX_SOURCE_BYTES), ord("x"), np.uint8)  # a piece is a byte
+    found = greedy._runner("encode")(text=text, text_length=np.array([given], np.int32))
+    assert found["status"].tolist() == [status]
+    assert found["pieces"].tolist() == [min(max(given, 0), MAX_SOURCE_BYTES)]
+
+
+@pytest.mark.parametrize(
+    ("given", "held", "status"),
+    [
+        ((0, 19), (0, 19), 0),
+        ((269, 0), (269, 0), 0),
+        ((-7, 0), (0, 0), ID_HELD),
+        ((270, 0), (269, 0), ID_HELD),
+        ((10**6, 0), (269, 0), ID_HELD),
+        ((5, -3), (5, 0), NUMBER_HELD),
+        ((5, 20), (5, 19), NUMBER_HELD),
+        ((5, 999), (5, 19), NUMBER_HELD),
+        ((-1, -1), (0, 0), ID_HELD + NUMBER_HELD),
+    ],
+)
+def test_ids_and_index_are_held_to_their_range(
+    greedy: Artifact, given: tuple[int, int], held: tuple[int, int], status: int
+) -> None:
     step, memory, cache = step_inputs(greedy, b"a man")
     found = [
         step(ids=np.array([last], np.int32), index=np.array([index], np.int32), **memory, **cache)
         for last, index in (given, held)
     ]
     assert np.isfinite(found[0]["logits"]).all()
+    assert [one.pop("status").tolist() for one in found] == [[status], [0]]
     for name in found[0]:
         np.testing.assert_array_equal(found[0][name], found[1][name])
 
 
 def test_text_of_strange_ids(greedy: Artifact, predictor: TextToText) -> None:
-    def text_of(ids: list[int], length: int) -> bytes:
+    def text_of(ids: list[int], length: int, status: int = 0) -> bytes:
         padded = np.array([ids + [0] * (20 - len(ids))], np.int32)
         found = greedy._runner("detokenize")(ids=padded, length=np.array([length], np.int32))
         assert not found["text"][0, found["text_length"][0] :].any()
+        assert found["status"].tolist() == [status]
         return bytes(found["text"][0, : found["text_length"][0]].tobytes())
 
     assert text_of([265, 268], 2) == predictor.tokenizer.decode_bytes([265, 268])
     assert text_of([265, 268], 1) == predictor.tokenizer.decode_bytes([265])
-    assert text_of([265, 268], 0) == text_of([265, 268], -4) == b""
-    assert text_of([265, 268], 99) == text_of([265, 268], 20)
-    assert text_of([-5, 10**6, 268], 3) == predictor.tokenizer.decode_bytes([0, 269, 268])
+    assert text_of([265, 268], 0) == text_of([265, 268], -4, NUMBER_HELD) == b""
+    assert text_of([265, 268], 99, NUMBER_HELD) == text_of([265, 268], 20)
+    assert text_of([-5, 10**6, 268], 3, ID_HELD) == predictor.tokenizer.decode_bytes([0, 269, 268])
+    assert text_of([265, -5], 1) == text_of([265], 1), "what is not in use is nothing to tell of"
+    assert text_of([-5], 30, ID_HELD + NUMBER_HELD) == b""
+    long = [260] * 20  # more bytes than there is room for
+    assert text_of(long, 20, TARGET_CUT) == predictor.tokenizer.decode_bytes(long)[:MAX_TARGET_BYTES]
 
 
 def test_the_loop_of_the_readme(artifact_path: Path) -> None:

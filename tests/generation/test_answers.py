@@ -11,7 +11,7 @@ import pytest
 
 from keras_transformer.errors import UserError
 from keras_transformer.generation import Generated, SearchOptions, TextToText
-from keras_transformer.generation.text_to_text import words_of
+from keras_transformer.generation.alignment import words_of
 
 # Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
 pytestmark = [

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.attention import KeyValues, MultiHeadAttention
+from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.normalization import normalization
 
@@ -110,7 +111,7 @@ class TransformerBlock(keras.layers.Layer):
         return norm
 
     def _dropout(self, name: str) -> keras.layers.Layer:
-        return keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name=name)
+        return Dropout(self.dropout, dtype=self.dtype_policy, name=name)
 
     def compute_output_shape(self, input_shape: tuple, *_: Any) -> tuple:
         return input_shape

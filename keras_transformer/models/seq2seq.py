@@ -6,6 +6,7 @@ Shapes: b batch, s source length, t target length, w width, v vocabulary size.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import keras
@@ -14,6 +15,7 @@ from keras import ops
 from keras_transformer.generation.interface import StepOutput
 from keras_transformer.layers.attention import KeyValues
 from keras_transformer.layers.blocks import TransformerDecoderBlock, TransformerEncoderBlock
+from keras_transformer.layers.dropout import Dropout, shared_noise
 from keras_transformer.layers.embedding import PositionEmbedding, SinePositionEncoding, TokenEmbedding
 from keras_transformer.layers.masks import combined_bias, step_bias
 from keras_transformer.layers.normalization import normalization as make_normalization
@@ -109,8 +111,9 @@ class Seq2SeqTransformer(keras.Model):
         self.token_embedding = TokenEmbedding(vocabulary_size, hidden_dim, dtype=dtype, name="token_embedding")
         self.source_positions = _positions(positions, max_length, dtype=dtype, name="source_positions")
         self.target_positions = _positions(positions, max_length, dtype=dtype, name="target_positions")
-        self.source_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="source_dropout")
-        self.target_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="target_dropout")
+        self.noise_seed = keras.random.SeedGenerator(name="noise_seed")
+        self.source_dropout = Dropout(dropout, dtype=dtype, name="source_dropout")
+        self.target_dropout = Dropout(dropout, dtype=dtype, name="target_dropout")
         self.encoder_blocks = [TransformerEncoderBlock(**block, name=f"encoder_{i}") for i in range(num_encoder_layers)]
         self.decoder_blocks = [TransformerDecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)]
         self.encoder_norm = self.decoder_norm = None
@@ -168,6 +171,10 @@ class Seq2SeqTransformer(keras.Model):
 
     def hidden_states(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         """Returns the decoder's output `[b, t, w]`, which the embedding matrix turns into logits."""
+        with shared_noise(self.noise_seed) if training else nullcontext():
+            return self._hidden_states(inputs, training)
+
+    def _hidden_states(self, inputs: dict[str, Any], training: bool | None) -> Any:
         encoded, padding_mask = self.encode(inputs["source_ids"], training=training)
         x = self._embedded(inputs["target_ids"], self.target_positions)
         x = self.target_dropout(x, training=training)

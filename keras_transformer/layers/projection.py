@@ -5,6 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
+
+
+class Projection(keras.layers.Dense):
+    """`keras.layers.Dense` on rows: of all leading axes together, so that product, bias and activation become one."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if not training or len(inputs.shape) == 2:
+            return super().call(inputs)
+        shape = ops.shape(inputs)
+        output = super().call(ops.reshape(inputs, (-1, shape[-1])))
+        return ops.reshape(output, (*shape[:-1], self.units))
 
 
 def projection(owner: keras.layers.Layer, name: str, width_in: int, width_out: int) -> keras.layers.Dense:
@@ -12,7 +24,7 @@ def projection(owner: keras.layers.Layer, name: str, width_in: int, width_out: i
 
     The initializers are copied, so that two kernels of one layer do not start from the same random numbers.
     """
-    layer = keras.layers.Dense(
+    layer = Projection(
         width_out,
         use_bias=owner.use_bias,
         kernel_initializer=_copy(owner.kernel_initializer),

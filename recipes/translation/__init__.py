@@ -24,7 +24,7 @@ from keras_transformer.training.config import ModelConfig, TrainingConfig
 Pair = tuple[str, str]
 GENERATED = {"train": 60_000, "validation": 500, "test": 1_000}  # pairs of the built-in data
 SAMPLES = 8  # sentences shown at every evaluation
-MAY_CHANGE = ("run", "resume", "steps", "minutes", "patience", "evaluate_every", "checkpoint_every")
+MAY_CHANGE = ("run", "resume", "steps", "minutes", "patience", "evaluate_every", "checkpoint_every", "tensorboard")
 
 
 @dataclass
@@ -106,7 +106,7 @@ def open_run(config: Config) -> training.RunDirectory:
         return run
     run.check_exists()
     saved = load_config(Config, run.config)
-    changed = [name for name, before, now in _differences(saved, config) if name.rpartition(".")[2] not in MAY_CHANGE]
+    changed = [name for name, *_ in _differences(saved, config) if not set(name.split(".")) & set(MAY_CHANGE)]
     if changed:
         raise UserError(
             f"{run.path} was trained with another {' and '.join(changed)}; to resume, leave them as they were "

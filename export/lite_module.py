@@ -54,10 +54,11 @@ def sizes(source: int, target: int) -> list[Size]:
     """Returns the sizes in which a file can search, the full one last: an eighth, a quarter, and all of the source.
 
     Ordinary text has four bytes or so to a piece, so that what fits into the file in bytes mostly fits into a quarter
-    of it in pieces. Answers get half as much again.
+    of it in pieces. Answers get a quarter more, rounded up to a multiple of 8: room is paid for at every step, in a
+    beam above all, whose caches are put in order again; and few answers need more, which are then searched in full.
     """
-    small = [Size(room, min(target, room * 3 // 2)) for room in (source // 8, source // 4) if room >= SMALLEST_SIZE]
-    return [*small, Size(source, target)]
+    rooms = [room for room in (source // 8, source // 4) if room >= SMALLEST_SIZE]
+    return [*(Size(room, min(target, -(-room * 5 // 32) * 8)) for room in rooms), Size(source, target)]
 
 
 class LiteModule(tf.Module):

@@ -85,6 +85,7 @@ def export_run(
         raise UserError("align_layer or align_heads is given, but align is not: the files would have no alignments")
     _check_precisions(precisions)
     _check_draws(search)
+    _check_prefix(search, limits)
     check_target(output, force)
     directory = RunDirectory(run)
     directory.check_trained()
@@ -231,6 +232,12 @@ def _check_draws(search: SearchOptions) -> None:
             raise UserError(
                 f"{name} is {getattr(search, name)}, but an exported file is given it with every text: leave it out"
             )
+
+
+def _check_prefix(search: SearchOptions, limits: Limits) -> None:
+    size = len(search.prefix.encode("utf-8", "surrogatepass"))
+    if size > limits.max_target_bytes:
+        raise UserError(f"prefix has {size} bytes, more than the {limits.max_target_bytes} of max_target_bytes")
 
 
 def _say_results(report: Mapping[str, Any], output: Path, steps: Steps) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import typing
 from collections.abc import Callable
 from dataclasses import fields
@@ -12,13 +13,15 @@ from keras_transformer.config import help_lines
 from keras_transformer.errors import UserError
 from keras_transformer.generation.options import SearchOptions
 
+OPTIONS = [field.name for field in fields(SearchOptions)]
+
 
 def add_search_flags(parser: argparse.ArgumentParser) -> None:
     """Adds a flag for each option; one that is not given is None."""
     group = parser.add_argument_group("search (default: greedy)")
     helps = help_lines(SearchOptions)
     for name, hint in typing.get_type_hints(SearchOptions).items():
-        flag, text = f"--{name.replace('_', '-')}", helps[name].replace("%", "%%")
+        flag, text = _flag(name), helps[name].replace("%", "%%")
         if hint is bool:
             group.add_argument(flag, action="store_true", default=None, help=text)
         elif typing.get_origin(hint) is tuple:
@@ -36,14 +39,14 @@ def search_of(arguments: argparse.Namespace) -> SearchOptions | None:
     Raises:
         UserError: a value is out of its range, or two contradict each other; they are named as they were given.
     """
-    given = {field.name: getattr(arguments, field.name) for field in fields(SearchOptions)}
+    given = {name: getattr(arguments, name) for name in OPTIONS}
     given = {name: value for name, value in given.items() if value is not None}
     if not given:
         return None
     try:
         return SearchOptions(**given)
     except UserError as error:
-        raise UserError(_as_flag(str(error))) from None
+        raise UserError(as_flags(str(error))) from None
 
 
 class AlignFlags(NamedTuple):
@@ -63,7 +66,7 @@ class AlignFlags(NamedTuple):
         try:
             return chosen_heads(model, self.layer, self.heads)
         except UserError as error:
-            raise UserError(_as_flag(str(error))) from None
+            raise UserError(as_flags(str(error))) from None
 
     def check_file(self, file: Any) -> None:
         """Raises UserError if an exported file has no alignments, or the heads were given, which export chooses."""
@@ -101,14 +104,19 @@ def align_of(arguments: argparse.Namespace) -> AlignFlags | None:
         return AlignFlags(arguments.align_layer, arguments.align_heads)
     for name in ("align_layer", "align_heads"):
         if getattr(arguments, name) is not None:
-            raise UserError(f"--{name.replace('_', '-')} is given without --align: add it, or leave this out")
+            raise UserError(f"{_flag(name)} is given without --align: add it, or leave this out")
     return None
 
 
-def _as_flag(message: str) -> str:
-    """Names the option at the beginning of a message as it was given."""
+def as_flags(message: str) -> str:
+    """Names the options in a message as they are given: that at its beginning, and others that cannot be mistaken."""
     name, space, rest = message.partition(" ")
-    return f"--{name.replace('_', '-')}{space}{rest}"
+    rest = re.sub(r"\b[a-z]+_[a-z]+\b", lambda found: _flag(found[0]) if found[0] in OPTIONS else found[0], rest)
+    return f"{_flag(name)}{space}{rest}"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _numbers(text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""The command line: `keras-transformer train | evaluate | predict | export | benchmark`.
+"""The command line: `keras-transformer train | evaluate | predict | export | benchmark | runs | report`.
 
 The one place that knows recipes and export both. What a command needs is imported when it runs: `--help`, a mistyped
 name or a wrong value never wait for TensorFlow. Whatever the user can mend is one line on standard error and exit
@@ -197,6 +197,20 @@ def benchmark(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def runs(arguments: argparse.Namespace) -> int:
+    from keras_transformer._runs import print_runs
+
+    print_runs(arguments.folder, arguments.json)
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> int:
+    from keras_transformer._report import write_report
+
+    print(write_report(arguments.run, arguments.output, arguments.format))
+    return 0
+
+
 # How each command is spelled
 
 
@@ -265,6 +279,8 @@ def build_parsers() -> tuple[Parser, dict[str, Parser]]:
     _add_predict(command(predict, "run a model on text, line by line"))
     _add_export(command(export, "make an artifact folder of a run directory: SavedModel, TFLite, report"))
     _add_benchmark(command(benchmark, "measure the files of an artifact folder"))
+    _add_runs(command(runs, "list the runs of a folder with their best scores"))
+    _add_report(command(report, "write a page about a run: curves, scores, samples, config"))
     return parser, dict(group.choices)
 
 
@@ -339,6 +355,21 @@ def _add_export(parser: Parser) -> None:
 
 def _add_benchmark(parser: Parser) -> None:
     parser.add_argument("folder", metavar="DIST", help="artifact folder that export made")
+
+
+def _add_runs(parser: Parser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", default="runs", help="where they are (default: runs)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _add_report(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="run directory that train left")
+    parser.add_argument("--output", metavar="FILE", help="file to write (default: report.md or report.html in the run)")
+    parser.add_argument(
+        "--format",
+        choices=("markdown", "html"),
+        help="markdown: its curves are an .svg beside it; html: one file (default: by the ending of FILE, or markdown)",
+    )
 
 
 def _count(text: str) -> int:

@@ -8,9 +8,12 @@ from keras_transformer._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from keras_transformer.data.batching import Seq2SeqBatches as Seq2SeqBatches
+    from keras_transformer.data.feed import default_length_multiple as default_length_multiple
     from keras_transformer.data.feed import feed as feed
+    from keras_transformer.data.mixing import mixing_shares as mixing_shares
     from keras_transformer.data.named import named_pairs as named_pairs
     from keras_transformer.data.named import named_sets as named_sets
+    from keras_transformer.data.piece_dropout import PieceDropout as PieceDropout
     from keras_transformer.data.readers import Report as Report
     from keras_transformer.data.readers import Row as Row
     from keras_transformer.data.readers import check_data as check_data
@@ -22,12 +25,15 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "PieceDropout": "piece_dropout",
         "Report": "readers",
         "Row": "readers",
         "Seq2SeqBatches": "batching",
         "TokenStore": "store",
         "check_data": "readers",
+        "default_length_multiple": "feed",
         "default_split_sizes": "splits",
+        "mixing_shares": "mixing",
         "named_pairs": "named",
         "named_sets": "named",
         "read_pairs": "readers",

@@ -5,51 +5,81 @@ Shapes: b batch, s source length, t target length.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from keras_transformer.data.store import TokenStore
+from keras_transformer.data.buckets import Bucket, cut, cut_into, rounded, sort_keys
+from keras_transformer.data.mixing import Mixture
+from keras_transformer.data.piece_dropout import PieceDropout
+from keras_transformer.data.store import Ragged, TokenStore, matches_of
 from keras_transformer.errors import UserError
 
-# Lengths are rounded up to a multiple of this: few shapes, so that XLA compiles few times, and little padding.
-LENGTH_MULTIPLE = 4
+Batch = tuple[dict[str, np.ndarray], np.ndarray]
+DROPOUT_ROWS = 200_000  # rows that are cut into pieces at once: what bounds the memory, 50 MB for short sentences
+ROOM = 0.01  # batches a round has more than its first would need, for rounds that happen to be longer
+FIRST_SHARE = 0.1  # of the batches, the shortest, that a curriculum begins with
+_CURRICULUM = 1  # tells its draws from others of the same seed and step
 
 
-class Bucket(NamedTuple):
-    """Where a batch lies in the sorted rows, and its shape."""
+@dataclass
+class Round:
+    """The rows that are cut into batches together: an epoch, or a part of one.
 
-    start: int
-    stop: int
-    rows: int
-    source_length: int
-    target_length: int
+    Attributes:
+        source, target: hold the rows.
+        order: rows of both, sorted by length; a bucket is a stretch of it.
+        buckets: the batches, from short to long.
+        batch_order: in which order they are given out.
+    """
+
+    source: Ragged
+    target: Ragged
+    order: np.ndarray
+    buckets: list[Bucket]
+    batch_order: np.ndarray
 
 
 class Seq2SeqBatches:
     """Batches of sentence pairs in a deterministic order.
 
-    Rows are sorted by their rounded target length, then source length, and cut into batches whose padded source and
-    padded target each hold at most `batch_tokens`. Rows of equal lengths are shuffled, and so are the batches, anew in
-    every epoch: the order depends on `seed` and the step alone, so that training can be taken up at any step. The
-    shapes are the same in every epoch. The last batch of all is filled up with rows of padding.
+    Rows are sorted by length (see `sort_keys`) and cut into batches whose padded source and padded target each hold at
+    most `batch_tokens`. Rows of equal lengths are shuffled, and so are the batches, anew in every epoch: the order
+    depends on the arguments and the step alone, so that training can be taken up at any step.
+
+    Without `dropout` and `shares` every epoch has the same shapes. With them, lengths differ from epoch to epoch, but
+    not the number of batches, by which steps are told from epochs: the first epoch decides it, with 1% of room, and
+    every other is cut into as many, somewhat smaller or larger ones. No row is ever cut short or left out, and a batch
+    exceeds `batch_tokens` only if 1% was not enough, and then by as little as possible. Dropout makes no row longer
+    than the longest is without: it leaves such a row whole for that epoch.
+
+    With a curriculum (Platanios et al., "Competence-based Curriculum Learning for Neural Machine Translation" (2019),
+    https://arxiv.org/abs/1903.09848) the first steps draw their batches from the shortest ones: from a tenth of them
+    at first, from the share sqrt(0.1^2 + (1 - 0.1^2) * step / curriculum_steps) at a step, from all at the last.
 
     A batch is `({"source_ids": [b, s], "target_ids": [b, t]}, labels [b, t])`, int32: the target with the start id
     before it, and the labels with the end id behind them.
 
     Args:
-        store: with columns "source" and "target".
+        store: with columns "source" and "target", and their matches if there is `dropout`.
         batch_tokens: the most tokens, padding included, on either side of a batch.
         seed: of the order.
         start_id, end_id, pad_id: special ids.
+        length_multiple: lengths are rounded up to a multiple. 1 is best where a new shape costs nothing; above 1,
+            batches are also filled up with rows of padding, so that XLA has few shapes to compile.
+        dropout: cuts the texts into other pieces in every epoch.
+        shares: of each source of the store in an epoch; default in proportion to its size. An epoch has as many rows
+            as the store.
+        curriculum_steps: steps until batches of all lengths are in; 0 means from the start.
 
     Attributes:
         batches_per_epoch: number of batches.
-        padding_share: share of padding among all target positions.
+        padding_share, source_padding_share: share of padding among all target and all source positions of an epoch.
+        parts, counts: rows that each source has, and rows of each in an epoch.
 
     Raises:
-        UserError: `batch_tokens` is less than the longest row; the store has no such columns.
+        UserError: `batch_tokens` is less than the longest row; the store lacks a column.
 
     Example:
         ```python
@@ -58,78 +88,112 @@ class Seq2SeqBatches:
         ```
     """
 
-    def __init__(self, store: TokenStore, batch_tokens: int, seed: int, start_id: int, end_id: int, pad_id: int):
+    def __init__(
+        self,
+        store: TokenStore,
+        batch_tokens: int,
+        seed: int,
+        start_id: int,
+        end_id: int,
+        pad_id: int,
+        length_multiple: int = 1,
+        dropout: PieceDropout | None = None,
+        shares: Sequence[float] | None = None,
+        curriculum_steps: int = 0,
+    ):
         self.source, self.target = store.column("source"), store.column("target")
+        self.matches = [store.column(matches_of(name)) for name in ("source", "target")] if dropout else []
         self.batch_tokens = batch_tokens
         self.seed = seed
         self.start_id, self.end_id, self.pad_id = start_id, end_id, pad_id
-        source_lengths = _rounded(self.source.lengths)
-        target_lengths = _rounded(self.target.lengths + 1)  # the start or end id
-        longest = int(max(source_lengths.max(), target_lengths.max()))
-        if longest > batch_tokens:
+        self.length_multiple = length_multiple
+        self.dropout = dropout
+        self.curriculum_steps = curriculum_steps
+        self._longest = int(self.source.lengths.max()), int(self.target.lengths.max())
+        self._check_budget()
+        rounds_per_epoch = -(-len(store) // DROPOUT_ROWS) if dropout else 1
+        self._mixture = Mixture(store.parts, -(-len(store) // rounds_per_epoch), seed, shares)
+        self._batches_per_round: int | None = None
+        first = self._round(0)
+        self._batches_per_round = len(first.buckets)
+        self.batches_per_epoch = len(first.buckets) * rounds_per_epoch
+        self.parts = store.parts
+        self.counts = tuple(count * rounds_per_epoch for count in self._mixture.counts)
+        source_positions = sum(bucket.rows * bucket.source_length for bucket in first.buckets)
+        target_positions = sum(bucket.rows * bucket.target_length for bucket in first.buckets)
+        self.source_padding_share = 1 - float(first.source.lengths[first.order].sum()) / source_positions
+        self.padding_share = 1 - float((first.target.lengths[first.order] + 1).sum()) / target_positions
+
+    def _check_budget(self) -> None:
+        source, target = self._longest
+        longest = int(rounded(np.array(max(source, target + 1)), self.length_multiple))  # the start or end id
+        if longest > self.batch_tokens:
+            multiple = self.length_multiple
+            how = f" (rounded up to a multiple of {multiple})" if multiple > 1 else ""
             raise UserError(
-                f"a batch of {batch_tokens} tokens cannot hold the longest row of {longest} (rounded up to a multiple "
-                f"of {LENGTH_MULTIPLE}); set training.batch_tokens to {longest} or more"
+                f"a batch of {self.batch_tokens} tokens cannot hold the longest row of {longest}{how}; "
+                f"set training.batch_tokens to {longest} or more"
             )
-        # ascending and descending source lengths in turn: where one target length gives way to the next, they agree
-        descending = (target_lengths // LENGTH_MULTIPLE) % 2 == 1
-        self._keys = target_lengths * (2 * longest) + np.where(descending, longest - source_lengths, source_lengths)
-        order = np.argsort(self._keys, kind="stable")
-        self._buckets = _cut(source_lengths[order], target_lengths[order], batch_tokens)
-        self.batches_per_epoch = len(self._buckets)
-        positions = sum(bucket.rows * bucket.target_length for bucket in self._buckets)
-        self.padding_share = 1 - float((self.target.lengths + 1).sum()) / positions
 
-    def from_step(self, step: int) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    def from_step(self, step: int) -> Iterator[Batch]:
         """Yields batches without end, beginning with that of `step`, counted from 0 over all epochs."""
-        epoch, skip = divmod(step, self.batches_per_epoch)
+        assert self._batches_per_round is not None
+        number, place = divmod(step, self._batches_per_round)
         while True:
-            for start, bucket in self._epoch(epoch)[skip:]:
-                yield self._batch(start, bucket)
-            epoch, skip = epoch + 1, 0
+            now = self._round(number)
+            for bucket in now.batch_order[place:]:
+                yield self._batch(now, now.buckets[bucket if step >= self.curriculum_steps else self._easy(step)])
+                step += 1
+            number, place = number + 1, 0
 
-    def one_epoch(self) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    def one_epoch(self) -> Iterator[Batch]:
         """Yields every batch once."""
-        for rows, bucket in self._epoch(0):
-            yield self._batch(rows, bucket)
+        for number in range(self.batches_per_epoch // (self._batches_per_round or 1)):
+            now = self._round(number)
+            for bucket in now.batch_order:
+                yield self._batch(now, now.buckets[bucket])
 
-    def _epoch(self, epoch: int) -> list[tuple[np.ndarray, Bucket]]:
-        random = np.random.Generator(np.random.PCG64([self.seed, epoch]))
-        shuffled = random.permutation(len(self._keys))
-        order = shuffled[np.argsort(self._keys[shuffled], kind="stable")]
-        batches = [(order[bucket.start : bucket.stop], bucket) for bucket in self._buckets]
-        return [batches[i] for i in random.permutation(len(batches))]
+    def _round(self, number: int) -> Round:
+        """Draws the rows of a round, cuts them into pieces if they are to be, and those into batches."""
+        rows, epochs = self._mixture.draw(number)
+        source, target, places = self.source, self.target, rows
+        if self.dropout is not None:
+            sides = zip(self.matches, self._longest, strict=True)
+            cuts = [self.dropout.cut(side, rows, epochs, i, most) for i, (side, most) in enumerate(sides)]
+            source, target, places = cuts[0], cuts[1], np.arange(len(rows))
+        random = np.random.Generator(np.random.PCG64([self.seed, number]))
+        places = places[random.permutation(len(places))]
+        source_lengths = rounded(source.lengths_of(places), self.length_multiple)
+        target_lengths = rounded(target.lengths_of(places) + 1, self.length_multiple)  # the start or end id
+        order = np.argsort(sort_keys(source_lengths, target_lengths, self.length_multiple), kind="stable")
+        buckets = self._cut(source_lengths[order], target_lengths[order])
+        return Round(source, target, places[order], buckets, random.permutation(len(buckets)))
 
-    def _batch(self, rows: np.ndarray, bucket: Bucket) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def _cut(self, source_lengths: np.ndarray, target_lengths: np.ndarray) -> list[Bucket]:
+        lengths, fill = (source_lengths, target_lengths), self.length_multiple > 1
+        if self._mixture.is_epoch and self.dropout is None:
+            return cut(*lengths, self.batch_tokens, fill)  # the same lengths in every round
+        count = self._batches_per_round
+        if count is None:
+            needed = len(cut(*lengths, self.batch_tokens, fill))
+            count = min(needed + max(1, round(ROOM * needed)), len(source_lengths))
+        return cut_into(count, *lengths, self.batch_tokens, fill)
+
+    def _easy(self, step: int) -> int:
+        """Draws one of the batches that are short enough for a step of the curriculum."""
+        assert self._batches_per_round is not None
+        share = (FIRST_SHARE**2 + (1 - FIRST_SHARE**2) * step / self.curriculum_steps) ** 0.5
+        random = np.random.Generator(np.random.PCG64([self.seed, step, _CURRICULUM]))
+        return int(random.integers(np.ceil(share * self._batches_per_round)))
+
+    def _batch(self, now: Round, bucket: Bucket) -> Batch:
+        rows = now.order[bucket.start : bucket.stop]
         source = np.full((bucket.rows, bucket.source_length), self.pad_id, dtype=np.int32)
-        source[: len(rows)] = self.source.padded(rows, bucket.source_length, self.pad_id)
+        source[: len(rows)] = now.source.padded(rows, bucket.source_length, self.pad_id)
         labels = np.full((bucket.rows, bucket.target_length), self.pad_id, dtype=np.int32)
-        labels[: len(rows)] = self.target.padded(rows, bucket.target_length, self.pad_id)
+        labels[: len(rows)] = now.target.padded(rows, bucket.target_length, self.pad_id)
         target = np.full_like(labels, self.pad_id)
         target[: len(rows), 0] = self.start_id
         target[:, 1:] = labels[:, :-1]
-        labels[np.arange(len(rows)), self.target.lengths[rows]] = self.end_id
+        labels[np.arange(len(rows)), now.target.lengths_of(rows)] = self.end_id
         return {"source_ids": source, "target_ids": target}, labels
-
-
-def _rounded(lengths: np.ndarray) -> np.ndarray:
-    return np.maximum(-(-lengths // LENGTH_MULTIPLE), 1) * LENGTH_MULTIPLE
-
-
-def _cut(source_lengths: np.ndarray, target_lengths: np.ndarray, batch_tokens: int) -> list[Bucket]:
-    """Cuts sorted rows into batches as large as the budget allows."""
-    buckets: list[Bucket] = []
-    start, count = 0, len(source_lengths)
-    while start < count:
-        # the batch's longest row decides how many rows fit: find the largest stop that still fits
-        window = min(count, start + batch_tokens // LENGTH_MULTIPLE)
-        widest = np.maximum.accumulate(np.maximum(source_lengths[start:window], target_lengths[start:window]))
-        fits = widest * np.arange(1, window - start + 1) <= batch_tokens
-        rows = len(fits) if fits.all() else int(np.argmin(fits))
-        stop = start + rows
-        source_length = int(source_lengths[start:stop].max())
-        target_length = int(target_lengths[start:stop].max())
-        full = batch_tokens // max(source_length, target_length)
-        buckets.append(Bucket(start, stop, full if stop == count and buckets else rows, source_length, target_length))
-        start = stop
-    return buckets

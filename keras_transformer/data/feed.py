@@ -17,6 +17,14 @@ Batch = tuple[dict[str, np.ndarray], np.ndarray]
 PREFETCH = 4
 
 
+def default_length_multiple() -> int:
+    """Returns what lengths in a batch are best rounded up to a multiple of (see `Seq2SeqBatches`).
+
+    TensorFlow takes a new shape as it comes, at no cost. XLA, which other backends run on, compiles every shape.
+    """
+    return 1 if keras.backend.backend() == "tensorflow" else 8
+
+
 def feed(batches: Callable[[], Iterator[Batch]]) -> Any:
     """Returns what `fit` and `evaluate` take, from a function that starts a fresh iteration.
 

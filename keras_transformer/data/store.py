@@ -1,7 +1,9 @@
 """Token ids on disk: tokenised once, then read in place.
 
 A store is a folder with, for every column (such as "source" and "target"), all ids one behind the other (int32) and
-the offsets at which the rows begin (int64, one more than there are rows), both as `.npy` and memory-mapped.
+the offsets at which the rows begin (int64, one more than there are rows), both as `.npy` and memory-mapped. For
+training with MaxMatch-dropout a column "source" is joined by "source_matches": the longest piece at every byte. Rows
+of several sources stand source by source; `parts.npy` holds how many there are of each.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -20,12 +22,24 @@ from keras_transformer._files import replacing_folder
 from keras_transformer.errors import UserError
 
 ROWS_AT_ONCE = 20_000
+PARTS = "parts.npy"
 
 
 class BatchTokenizer(Protocol):
     """What a store needs of a tokenizer."""
 
     def encode_batch(self, texts: Sequence[str | bytes]) -> list[np.ndarray]: ...
+
+
+class BatchMatcher(Protocol):
+    """What a store needs to hold the longest matches; see `keras_transformer.text.longest_matches`."""
+
+    def match_batch(self, texts: Sequence[str | bytes]) -> list[np.ndarray]: ...
+
+
+def matches_of(column: str) -> str:
+    """Returns the name of the column that holds the longest matches of a column."""
+    return f"{column}_matches"
 
 
 @dataclass
@@ -43,6 +57,10 @@ class Ragged:
         """int64 `[rows]`."""
         return np.diff(self.offsets)
 
+    def lengths_of(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the lengths of the given rows, int64 `[len(rows)]`."""
+        return self.offsets[rows + 1] - self.offsets[rows]
+
     def padded(self, rows: np.ndarray, width: int, pad_id: int) -> np.ndarray:
         """Returns the given rows as int32 `[len(rows), width]`, padded at the end; no row may be longer."""
         starts, ends = self.offsets[rows], self.offsets[rows + 1]
@@ -53,11 +71,15 @@ class Ragged:
 
 @dataclass
 class StoreReport:
-    """What became of the rows: `rows` kept, `too_long` left out, the first of them row `first_too_long`, from 0."""
+    """What became of the rows: `rows` kept, `too_long` left out, the first of them row `first_too_long`, from 0.
+
+    `parts` holds the rows kept of each source.
+    """
 
     rows: int = 0
     too_long: int = 0
     first_too_long: int = 0
+    parts: tuple[int, ...] = ()
 
 
 class TokenStore:
@@ -68,6 +90,7 @@ class TokenStore:
 
     Attributes:
         columns: name -> `Ragged`; all columns have the same number of rows.
+        parts: how many rows there are of each source; the sources stand one behind the other.
 
     Raises:
         UserError: the folder is damaged.
@@ -85,10 +108,13 @@ class TokenStore:
         try:
             names = sorted(path.name.removesuffix(".ids.npy") for path in self.folder.glob("*.ids.npy"))
             self.columns = {name: self._open(name) for name in names}
+            self.parts = self._open_parts()
         except (OSError, ValueError, EOFError) as error:
             raise self._damaged(str(error)) from None
         if len({len(column) for column in self.columns.values()}) != 1:
             raise self._damaged("columns differ" if self.columns else "it has no columns")
+        if sum(self.parts) != len(self):
+            raise self._damaged("parts.npy does not fit the rows")
 
     def column(self, name: str) -> Ragged:
         """Returns a column.
@@ -112,6 +138,12 @@ class TokenStore:
             raise ValueError(f"{name}: offsets do not fit the ids")
         return Ragged(ids, offsets)
 
+    def _open_parts(self) -> tuple[int, ...]:
+        path = self.folder / PARTS
+        if not path.exists():
+            return (len(next(iter(self.columns.values()))),) if self.columns else ()
+        return tuple(int(rows) for rows in np.load(path, allow_pickle=False).ravel())
+
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
@@ -123,6 +155,8 @@ class TokenStore:
         columns: Sequence[str],
         tokenizer: BatchTokenizer,
         limits: Sequence[int],
+        matcher: BatchMatcher | None = None,
+        parts: Sequence[int] | None = None,
     ) -> StoreReport:
         """Tokenises `rows` into a new store.
 
@@ -132,39 +166,69 @@ class TokenStore:
             columns: their names.
             tokenizer: applied to every column.
             limits: for each column, the most ids a row may have; rows over a limit are left out and counted.
+            matcher: finds the longest matches of each column too, where they are to be stored.
+            parts: how many of the rows are of each source, which stand one behind the other.
 
         Raises:
             UserError: no row is left.
         """
         report = StoreReport()
-        seen = 0
+        keeps: list[np.ndarray] = []
         with replacing_folder(folder) as beside:
-            lengths: dict[str, list[np.ndarray]] = {name: [] for name in columns}
             with ExitStack() as stack:
-                files = {name: stack.enter_context(open(beside / f"{name}.raw", "wb")) for name in columns}
+                names = [*columns, *(matches_of(name) for name in columns if matcher)]
+                files = {name: stack.enter_context(open(beside / f"{name}.raw", "wb")) for name in names}
+                writers = {name: _ColumnWriter(beside, name, file) for name, file in files.items()}
                 for chunk in _chunks(rows):
-                    encoded = [tokenizer.encode_batch([row[i] for row in chunk]) for i in range(len(columns))]
-                    sizes = np.array([[len(ids) for ids in column] for column in encoded])  # [columns, rows]
-                    keep = np.all(sizes <= np.array(limits)[:, None], axis=0)
-                    if not keep.all() and not report.too_long:
-                        report.first_too_long = seen + int(np.argmin(keep))
-                    report.too_long += int((~keep).sum())
-                    report.rows += int(keep.sum())
-                    seen += len(chunk)
-                    for name, column, size in zip(columns, encoded, sizes, strict=True):
-                        kept = [ids for ids, good in zip(column, keep, strict=True) if good]
-                        if kept:
-                            files[name].write(np.concatenate(kept).astype(np.int32).tobytes())
-                        lengths[name].append(size[keep])
-            if not report.rows:
-                limit = ", ".join(f"{name} {most}" for name, most in zip(columns, limits, strict=True))
-                raise UserError(f"no row is within the limits of length ({limit}, in pieces); raise them")
-            for name in columns:
-                raw = beside / f"{name}.raw"
-                np.save(beside / f"{name}.ids.npy", np.fromfile(raw, dtype=np.int32))
-                np.save(beside / f"{name}.offsets.npy", np.concatenate([[0], *lengths[name]]).cumsum(dtype=np.int64))
-                raw.unlink()
+                    texts = {name: [row[i] for row in chunk] for i, name in enumerate(columns)}
+                    encoded = {name: tokenizer.encode_batch(texts[name]) for name in columns}
+                    keeps.append(_within(encoded.values(), limits))
+                    if matcher is not None:
+                        encoded.update({matches_of(name): matcher.match_batch(texts[name]) for name in columns})
+                    for name, column in encoded.items():
+                        writers[name].add(column, keeps[-1])
+                keep = np.concatenate([*keeps, np.zeros(0, bool)])
+                report.rows, report.too_long = int(keep.sum()), int((~keep).sum())
+                report.first_too_long = int(np.argmin(keep)) if report.too_long else 0
+                if not report.rows:
+                    limit = ", ".join(f"{name} {most}" for name, most in zip(columns, limits, strict=True))
+                    raise UserError(f"no row is within the limits of length ({limit}, in pieces); raise them")
+                for writer in writers.values():
+                    writer.finish()
+            report.parts = (report.rows,)
+            if parts is not None:
+                report.parts = tuple(int(part.sum()) for part in np.split(keep, np.cumsum(parts)[:-1]))
+                np.save(beside / PARTS, np.array(report.parts, np.int64))
         return report
+
+
+class _ColumnWriter:
+    """Writes the rows of one column as they come: ids to a raw file first, for their number is not known yet."""
+
+    def __init__(self, folder: Path, name: str, file: BinaryIO):
+        self.folder, self.name, self.file = folder, name, file
+        self.lengths = [np.zeros(1, np.int64)]
+
+    def add(self, rows: list[np.ndarray], keep: np.ndarray) -> None:
+        """Writes those of the rows that `keep` says."""
+        kept = [ids for ids, good in zip(rows, keep, strict=True) if good]
+        if kept:
+            self.file.write(np.concatenate(kept).astype(np.int32).tobytes())
+        self.lengths.append(np.array([len(ids) for ids in kept], np.int64))
+
+    def finish(self) -> None:
+        """Turns what was written into the two files of a column."""
+        self.file.close()
+        raw = self.folder / f"{self.name}.raw"
+        np.save(self.folder / f"{self.name}.ids.npy", np.fromfile(raw, dtype=np.int32))
+        np.save(self.folder / f"{self.name}.offsets.npy", np.concatenate(self.lengths).cumsum())
+        raw.unlink()
+
+
+def _within(columns: Iterable[list[np.ndarray]], limits: Sequence[int]) -> np.ndarray:
+    """Returns which rows are within the limit of every column, bool `[rows]`."""
+    sizes = np.array([[len(ids) for ids in column] for column in columns])  # [columns, rows]
+    return np.all(sizes <= np.array(limits)[:, None], axis=0)
 
 
 def _chunks(rows: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_transformer.errors import close_matches, refuse_unless
 from keras_transformer.models.presets import preset_config
+from keras_transformer.training.panels_config import TensorBoardConfig
 
 # What a model has where neither the user nor the preset says anything.
 MODEL_DEFAULTS: dict[str, Any] = {
@@ -145,6 +146,7 @@ class TrainingConfig:
         checkpoint_every: steps between checkpoints.
         patience: stop after so many evaluations without a better score; none means never.
         seed: of weights, dropout and the order of the data.
+        tensorboard: what TensorBoard shows besides curves and samples.
     """
 
     steps: int = 4000
@@ -173,6 +175,7 @@ class TrainingConfig:
     checkpoint_every: int = 250
     patience: int | None = None
     seed: int = 0
+    tensorboard: TensorBoardConfig = field(default_factory=TensorBoardConfig)
 
     def __post_init__(self) -> None:
         policies = ("float32", "mixed_bfloat16", "mixed_float16")

@@ -12,14 +12,18 @@ import keras
 from rich.console import Console
 
 from keras_transformer._files import replacing, write_json
+from keras_transformer.data.batching import Seq2SeqBatches
 from keras_transformer.errors import UserError
 from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint
 from keras_transformer.training.checkpoints import numbered as numbered_variables
 from keras_transformer.training.config import TrainingConfig
+from keras_transformer.training.curve import Curve
 from keras_transformer.training.divergence import STEP_BACK_FACTOR, Diverged, advice, check_loss
+from keras_transformer.training.input_watch import InputWatch
 from keras_transformer.training.last_weights import LastWeights
 from keras_transformer.training.model import TrainingModel
 from keras_transformer.training.optimizer import averaged_weights, own_optimizer
+from keras_transformer.training.panels import Panels
 from keras_transformer.training.run_directory import RunDirectory
 from keras_transformer.training.schedules import make_schedule
 from keras_transformer.training.tensorboard import TensorBoardLog, sample_table
@@ -81,7 +85,7 @@ class RunKeeper(keras.callbacks.Callback):
         evaluate: Callable[[], Evaluation],
         progress: Progress,
         console: Console,
-        padding_share: float,
+        batches: Seq2SeqBatches,
     ):
         super().__init__()
         self.training_model = training_model
@@ -90,8 +94,12 @@ class RunKeeper(keras.callbacks.Callback):
         self.evaluate = evaluate
         self.progress = progress
         self.console = console
-        self.padding_share = padding_share
+        self.padding_share = batches.padding_share
+        self.watch = InputWatch(training_model.pad_id)
         self.log = TensorBoardLog(run.logs)
+        self.panels = Panels(
+            self.log, config.tensorboard, training_model, run, batches.from_step, config.evaluate_every
+        )
         self.last_weights = LastWeights(run.checkpoints, config.average_last) if config.average_last else None
         self.interrupted = False
         self.finished = False
@@ -105,6 +113,7 @@ class RunKeeper(keras.callbacks.Callback):
         if self.config.step_back and not checkpoints(self.run.checkpoints):
             self.checkpoint()  # somewhere to go back to
         self.finished = self.is_out_of_time() or self.is_out_of_patience()
+        self.panels.at_start(self.progress.step)
 
     def close(self) -> None:
         """Makes what was logged visible."""
@@ -118,6 +127,8 @@ class RunKeeper(keras.callbacks.Callback):
         if self.last_weights:
             self.last_weights.forget_after(progress.step)
         self.clock = time.monotonic()
+        with self._writing("the curve"):
+            self.curve = Curve(self.run.curve, progress.step)
         self.looked = progress.step  # when the loss was last seen to be as it should
         self.loss_mean = progress.loss_mean
         self.taken = self._iterations()
@@ -153,6 +164,9 @@ class RunKeeper(keras.callbacks.Callback):
         self.tokens_before = self.progress.tokens
         self.sums = {}  # Keras sets the metrics back
 
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.watch.step_begins()
+
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Counts the step. What it took is read every `LOG_EVERY` steps and at checkpoints alone: reading waits."""
         progress = self.progress
@@ -167,6 +181,8 @@ class RunKeeper(keras.callbacks.Callback):
                 self._log_point(means)
             if is_checkpoint:
                 self.checkpoint()
+        with self._aside():
+            self.panels.at_step(progress.step)
         if self.interrupted or self.is_out_of_time():
             self.training_model.stop_training = True
             self.finished = True
@@ -191,6 +207,18 @@ class RunKeeper(keras.callbacks.Callback):
             if self.last_weights and step and step % self.config.checkpoint_every == 0:
                 self.last_weights.keep(self.training_model, step)  # before the checkpoint, which relies on it
             save_checkpoint(self.run.checkpoints, self.training_model, step, vars(self.progress))
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Counts the time of the block as that of evaluations, which the tokens per second leave out."""
+        start = time.monotonic()
+        yield
+        spent = time.monotonic() - start
+        self.progress.seconds += spent
+        self.progress.evaluation_seconds += spent
+        step, seconds, tokens = self.point
+        self.point = (step, seconds + spent, tokens)
+        self.clock += spent
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -295,7 +323,10 @@ class RunKeeper(keras.callbacks.Callback):
         if self._scales_loss():
             values["train/skipped_steps"] = self.skipped_steps()
             values["train/loss_scale"] = float(self.training_model.optimizer.dynamic_scale)
+        values.update(self.watch.point(progress.seconds - seconds))
         self.log.scalars(values, progress.step)
+        with self._writing("the curve"):
+            self.curve.append(progress.step, values)
         self._tell_endless_warm_up()
         self._stand_at_point()
 
@@ -336,6 +367,7 @@ class RunKeeper(keras.callbacks.Callback):
     def _score_weights(self, logs: dict[str, float], start: float) -> None:
         progress = self.progress
         evaluation = self.evaluate()
+        self.panels.at_evaluation(progress.step, evaluation.samples)
         progress.seconds += time.monotonic() - start
         progress.evaluation_seconds += time.monotonic() - start
         self.point = (progress.step, progress.seconds, progress.tokens)

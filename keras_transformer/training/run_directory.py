@@ -7,6 +7,7 @@
 - `checkpoints/`: step-00001000.npz: weights, optimizer and random seeds
 - `model.weights.h5`: weights of the best evaluation
 - `metrics.json`: the evaluations
+- `curve.jsonl`: the curves of training, a point a line
 - `logs/`: TensorBoard
 - `samples.txt`: sample sentences at the last evaluation
 - `evaluations/`: scores and corpora of `evaluate`
@@ -48,6 +49,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.weights = self.path / "model.weights.h5"
         self.metrics = self.path / "metrics.json"
+        self.curve = self.path / "curve.jsonl"
         self.logs = self.path / "logs"
         self.samples = self.path / "samples.txt"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -77,7 +77,7 @@ def train(
     progress = resume(training_model, run)
     if progress.step:
         console.print(f"taking up {run.path} at step {progress.step}", highlight=False)
-    keeper = RunKeeper(training_model, config, run, evaluate, progress, console, batches.padding_share)
+    keeper = RunKeeper(training_model, config, run, evaluate, progress, console, batches)
     keeper.start()
     if progress.step and progress.step % config.evaluate_every == 0 and not keeper.is_evaluated():
         keeper.on_epoch_end(0)  # it was killed between a step's checkpoint and its evaluation
@@ -87,7 +87,7 @@ def train(
         with _stop_on_signal(keeper):
             while progress.step < config.steps and not keeper.finished:
                 try:
-                    _fit(training_model, batches, progress.step, config, callbacks)
+                    _fit(training_model, keeper.watch.watched(batches.from_step), progress.step, config, callbacks)
                 except Diverged as error:
                     keeper.step_back(error)
             if not keeper.interrupted and not keeper.is_evaluated():
@@ -103,7 +103,7 @@ def train(
 
 def _fit(
     training_model: TrainingModel,
-    batches: Seq2SeqBatches,
+    batches: Callable[[int], Iterator[Any]],
     step: int,
     config: TrainingConfig,
     callbacks: keras.callbacks.CallbackList,
@@ -113,7 +113,7 @@ def _fit(
     steps = min(every - step % every, config.steps - step)
     # one epoch of `fit` is the way to the next evaluation; the first after a resume may be shorter
     epochs = max(1, (config.steps - step) // every) if steps == every else 1
-    data = feed(lambda: batches.from_step(step))
+    data = feed(lambda: batches(step))
     training_model.fit(data, steps_per_epoch=steps, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
 
 

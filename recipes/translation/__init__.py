@@ -5,26 +5,29 @@ Read `main` first: it is the table of contents.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from keras_transformer import data, generation, training
 from keras_transformer.config import load_config, save_config
-from keras_transformer.errors import UserError
+from keras_transformer.errors import UserError, refuse_unless
 from keras_transformer.generation.options import GREEDY
 from keras_transformer.recipes.translation.generated import generated_pairs
 from keras_transformer.scores import translation_scores
-from keras_transformer.text import BytePieceTokenizer
+from keras_transformer.text import BytePieceTokenizer, LongestMatches
 from keras_transformer.training.config import ModelConfig, TrainingConfig
 
 Pair = tuple[str, str]
 GENERATED = {"train": 60_000, "validation": 500, "test": 1_000}  # pairs of the built-in data
 SAMPLES = 8  # sentences shown at every evaluation
-MAY_CHANGE = ("run", "resume", "steps", "minutes", "patience", "evaluate_every", "checkpoint_every")
+LONGEST_NAME = 80  # of the part of an evaluation's file name that tells the search
+MAY_CHANGE = ("run", "resume", "steps", "minutes", "patience", "evaluate_every", "checkpoint_every", "tensorboard")
 
 
 @dataclass
@@ -33,7 +36,10 @@ class Config:
 
     Args:
         data: "generated" (numbers, dates and times, made here), the name of a public set such as multi30k, a file
-            (.tsv, .csv, .jsonl, each also .gz), or two aligned text files: "train.en,train.de".
+            (.tsv, .csv, .jsonl, each also .gz), or two aligned text files: "train.en,train.de". Or several of these.
+        mixing_weights: how much of an epoch each of several data is to be, in their order; none goes by their size.
+        mixing_temperature: with several data and no weights, shares go with size to the power of 1 / temperature:
+            1 mixes by size, larger values bring small ones up.
         validation: file or files to validate on; none takes a part of the data.
         test: file or files for the final score; none takes a part of the data.
         columns: source and target column of a table: names (the file has a header) or numbers from 0; or the names of
@@ -51,7 +57,9 @@ class Config:
         task: names the recipe in a run's config.
     """
 
-    data: str = "generated"
+    data: str | list[str] = "generated"
+    mixing_weights: list[float] | None = None
+    mixing_temperature: float = 1.0
     validation: str | None = None
     test: str | None = None
     columns: list[str] | None = None
@@ -70,13 +78,33 @@ class Config:
         for name in ("max_source_length", "max_target_length"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        named = self.data in data.named_sets()
-        if self.data == "generated" or named:
+        if isinstance(self.data, list) and len(self.data) == 1:
+            self.data = self.data[0]
+        self._check_mixing()
+        named = [spec for spec in self.sources if spec in data.named_sets()]
+        if all(spec == "generated" or spec in named for spec in self.sources):
             for name in ("validation", "test", "columns"):
                 if getattr(self, name) is not None:
                     raise UserError(f"{name} is given, but data is {self.data!r}: {name} belongs to files of your own")
         if self.languages is not None and not named:
             raise UserError(f"languages is {self.languages!r}, but data is no public set: leave languages out")
+
+    @property
+    def sources(self) -> list[str]:
+        """The data, one by one."""
+        return [self.data] if isinstance(self.data, str) else self.data
+
+    def _check_mixing(self) -> None:
+        sources, weights, temperature = self.sources, self.mixing_weights, self.mixing_temperature
+        refuse_unless(bool(sources), "data", self.data, "one or more files or names")
+        for spec in sources:
+            refuse_unless(sources.count(spec) == 1, "data", self.data, f"each once: {spec!r} is given twice")
+        if weights is not None:
+            wanted = f"{len(sources)} of them, one for each data"
+            refuse_unless(len(weights) == len(sources), "mixing_weights", weights, wanted)
+            refuse_unless(all(weight > 0 for weight in weights), "mixing_weights", weights, "each more than 0")
+            refuse_unless(temperature == 1, "mixing_temperature", temperature, "1, for mixing_weights are given")
+        refuse_unless(temperature > 0, "mixing_temperature", temperature, "more than 0")
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -89,7 +117,7 @@ def main(config: Config) -> dict[str, Any]:
     run = open_run(config)
     tokenizer = prepare_data(config, run)
     batches = make_batches(config, run, tokenizer)
-    say(f"{batches.batches_per_epoch:,} batches an epoch, {batches.padding_share:.1%} of their targets padding")
+    tell_batches(config, batches)
     model = build_model(config, run, tokenizer)
     training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
     translator = generation.TextToText(model, tokenizer, config.max_source_length, config.max_target_length)
@@ -106,7 +134,7 @@ def open_run(config: Config) -> training.RunDirectory:
         return run
     run.check_exists()
     saved = load_config(Config, run.config)
-    changed = [name for name, before, now in _differences(saved, config) if name.rpartition(".")[2] not in MAY_CHANGE]
+    changed = [name for name, *_ in _differences(saved, config) if not set(name.split(".")) & set(MAY_CHANGE)]
     if changed:
         raise UserError(
             f"{run.path} was trained with another {' and '.join(changed)}; to resume, leave them as they were "
@@ -120,7 +148,7 @@ def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokeniz
     if config.resume:
         save_config(config, run.config)
         return BytePieceTokenizer.load(run.tokenizer)
-    splits = load_splits(config)
+    splits, parts = load_splits(config)
     texts = (text for row in splits["train"] for text in row.fields)
     tokenizer = BytePieceTokenizer.learn(texts, config.vocabulary_size)
     with run.create() as new:
@@ -128,15 +156,27 @@ def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokeniz
         tokenizer.save(new.tokenizer)
         for split in ("validation", "test"):
             new.write_examples(split, _texts(splits[split]))
-        tokenize(config, new, tokenizer, splits["train"])
+        tokenize(config, new, tokenizer, splits["train"], parts)
         make_batches(config, new, tokenizer)  # raises here, before there is a run, what would raise later
     return tokenizer
 
 
-def tokenize(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer, rows: list[data.Row]) -> None:
-    """Writes the training pairs as ids, and tells how many were too long."""
+def tokenize(
+    config: Config,
+    run: training.RunDirectory,
+    tokenizer: BytePieceTokenizer,
+    rows: list[data.Row],
+    parts: Sequence[int] | None = None,
+) -> None:
+    """Writes the training pairs as ids, and tells how many were too long; `parts` are how many are of each source."""
     limits = (config.max_source_length, config.max_target_length - 1)  # the end id takes a place
-    report = data.TokenStore.write(run.train_store, _texts(rows), ("source", "target"), tokenizer, limits)
+    matcher = LongestMatches(tokenizer) if config.training.piece_dropout else None
+    parts = parts if len(config.sources) > 1 else None
+    columns = ("source", "target")
+    report = data.TokenStore.write(run.train_store, _texts(rows), columns, tokenizer, limits, matcher, parts)
+    for spec, kept in zip(config.sources, report.parts, strict=True):
+        if not kept:
+            raise UserError(f"{spec}: no training pair of it is within the limits of length {limits}; raise them")
     if report.too_long:
         say(
             f"left out {report.too_long:,} of {len(rows):,} training pairs longer than {limits[0]} source or "
@@ -145,27 +185,57 @@ def tokenize(config: Config, run: training.RunDirectory, tokenizer: BytePieceTok
     say(f"{report.rows:,} training pairs, {tokenizer.vocabulary_size:,} pieces")
 
 
-def load_splits(config: Config) -> dict[str, list[data.Row]]:
-    """Returns the training, validation and test pairs that a config asks for."""
-    if config.data == "generated":
+def load_splits(config: Config) -> tuple[dict[str, list[data.Row]], list[int]]:
+    """Returns the training, validation and test pairs that a config asks for, and how many of those to train on are of
+    each source: they stand one behind the other."""
+    given = _given_splits(config)
+    by_source = {spec: _own_splits(config, spec) for spec in config.sources if _is_named(spec)}
+    files = [spec for spec in config.sources if spec not in by_source]
+    by_source.update(_split_files(config, files, given) if files else {})
+    in_order = [by_source[spec] for spec in config.sources]
+    splits = {split: [row for part in in_order for row in part[split]] for split in GENERATED}
+    splits.update(given)
+    if files:
+        _tell_overlap(splits)
+    return splits, [len(part["train"]) for part in in_order]
+
+
+def _is_named(spec: str) -> bool:
+    return spec == "generated" or spec in data.named_sets()
+
+
+def _own_splits(config: Config, spec: str) -> dict[str, list[data.Row]]:
+    """Returns the splits that the built-in data or a public set come with."""
+    if spec == "generated":
         return {split: generated_rows(split, count) for split, count in GENERATED.items()}
-    if config.data in data.named_sets():
-        options = (config.languages or "en-de", config.tokenized)
-        return {split: _read(data.named_pairs, config.data, split, *options) for split in GENERATED}
-    data.check_data(config.data, known_names=["generated", *data.named_sets()])
-    splits = {
+    options = (config.languages or "en-de", config.tokenized)
+    return {split: _read(data.named_pairs, spec, split, *options) for split in GENERATED}
+
+
+def _given_splits(config: Config) -> dict[str, list[data.Row]]:
+    """Reads the files that are given for validation and test, having seen that those to train on are there."""
+    for spec in config.sources:
+        if not _is_named(spec):
+            data.check_data(spec, known_names=["generated", *data.named_sets()])
+    return {
         split: _read(read_file, spec, config.columns)
         for split, spec in (("validation", config.validation), ("test", config.test))
         if spec is not None
     }
-    report = data.Report()
-    rows = list(read_file(config.data, config.columns, report=report))
-    _tell(report)
-    sizes = dict(zip(("validation", "test"), data.default_split_sizes(len(rows)), strict=True))
-    sizes.update(dict.fromkeys(splits, 0))
-    train, validation, test = data.split_pairs(rows, sizes["validation"], sizes["test"], seed=0)
-    splits = {"train": train, "validation": validation, "test": test, **splits}
-    _tell_overlap(splits)
+
+
+def _split_files(config: Config, files: list[str], given: Iterable[str]) -> dict[str, dict[str, list[data.Row]]]:
+    """Reads the user's files and parts their pairs, all together: no source text stands in two parts."""
+    rows = {spec: _read(read_file, spec, config.columns) for spec in files}
+    pooled = [row for part in rows.values() for row in part]
+    sizes = dict(zip(("validation", "test"), data.default_split_sizes(len(pooled)), strict=True))
+    sizes.update(dict.fromkeys(given, 0))
+    parts = data.split_pairs(pooled, sizes["validation"], sizes["test"], seed=0)
+    origin = {id(row): spec for spec, part in rows.items() for row in part}
+    splits: dict[str, dict[str, list[data.Row]]] = {spec: {split: [] for split in GENERATED} for spec in files}
+    for split, found in zip(GENERATED, parts, strict=True):
+        for row in found:
+            splits[origin[id(row)]][split].append(row)
     return splits
 
 
@@ -183,9 +253,37 @@ def read_file(spec: str, columns: list[str] | None, report: data.Report | None =
 
 def make_batches(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> data.Seq2SeqBatches:
     """Returns the training batches."""
-    ids = {"start_id": tokenizer.start_id, "end_id": tokenizer.end_id, "pad_id": tokenizer.pad_id}
-    store = data.TokenStore(run.train_store)
-    return data.Seq2SeqBatches(store, config.training.batch_tokens, config.training.seed, **ids)
+    options, store = config.training, data.TokenStore(run.train_store)
+    dropout, shares = None, None
+    if options.piece_dropout:
+        dropout = data.PieceDropout(tokenizer.pieces, options.piece_dropout, options.seed)
+    if len(config.sources) > 1:
+        shares = data.mixing_shares(store.parts, config.mixing_weights, config.mixing_temperature).tolist()
+    return data.Seq2SeqBatches(
+        store,
+        options.batch_tokens,
+        options.seed,
+        tokenizer.start_id,
+        tokenizer.end_id,
+        tokenizer.pad_id,
+        length_multiple=options.length_multiple or data.default_length_multiple(),
+        dropout=dropout,
+        shares=shares,
+        curriculum_steps=options.curriculum_steps,
+    )
+
+
+def tell_batches(config: Config, batches: data.Seq2SeqBatches) -> None:
+    """Says what an epoch is made of."""
+    say(
+        f"{batches.batches_per_epoch:,} batches an epoch, {batches.source_padding_share:.1%} of their sources and "
+        f"{batches.padding_share:.1%} of their targets padding"
+    )
+    if len(config.sources) > 1:
+        shares = [count / sum(batches.counts) for count in batches.counts]
+        parts = zip(config.sources, batches.parts, batches.counts, shares, strict=True)
+        told = [f"{count:,} of {spec} ({share:.1%}; it has {size:,})" for spec, size, count, share in parts]
+        say(f"pairs an epoch: {', '.join(told)}")
 
 
 def build_model(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> Any:
@@ -234,7 +332,7 @@ def evaluate(
     directory.check_trained()
     config = load_config(Config, directory.config)
     pairs = directory.read_examples("test") if data is None else _texts(_read(read_file, data, config.columns))
-    name = "test" if data is None else Path(data.partition(",")[0]).name
+    name = "test" if data is None else f"{Path(data.partition(',')[0]).name}.{_digest(pairs)}"
     if limit is not None and limit < len(pairs):
         pairs, name = pairs[:limit], f"{name}.first-{limit}"
     translator = generation.load(run)
@@ -250,8 +348,15 @@ def evaluate(
 
 
 def _short(options: dict[str, Any]) -> str:
-    """Returns options as a part of a file's name."""
-    return re.sub(r"[^\w.=,-]+", "_", ",".join(f"{name}={value}" for name, value in options.items()))[:80]
+    """Returns options as a part of a file's name, that of no other options."""
+    plain = ",".join(f"{name}={value}" for name, value in options.items())
+    shown = re.sub(r"[^\w.=,-]+", "_", plain)
+    return shown if shown == plain and len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}.{_digest(plain)}"
+
+
+def _digest(value: Any) -> str:
+    """Tells apart files of one name, and their versions: an evaluation does not overwrite that of another."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8]
 
 
 def say(line: str) -> None:

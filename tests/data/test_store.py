@@ -162,3 +162,43 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
         (tmp_path / "train" / name).unlink()
     with pytest.raises(UserError, match=r"the token store is damaged \(it has no column 'target'\)"):
         TokenStore(tmp_path / "train").column("target")
+
+
+class Doubled(Letters):
+    """A matcher: twice the letter, for every letter."""
+
+    def match_batch(self, texts: Any) -> list[np.ndarray]:
+        return [2 * ids for ids in self.encode_batch(texts)]
+
+
+@pytest.mark.parametrize("at_once", [2, 20_000])
+def test_matches_are_stored_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(store, "ROWS_AT_ONCE", at_once)
+    TokenStore.write(tmp_path / "train", ROWS, COLUMNS, Letters(), (4, 4), matcher=Doubled())
+    found = TokenStore(tmp_path / "train")
+    assert sorted(found.columns) == ["source", "source_matches", "target", "target_matches"]
+    for name in COLUMNS:
+        plain, matches = found.column(name), found.column(store.matches_of(name))
+        assert (matches.ids == 2 * plain.ids).all()
+        assert (matches.offsets == plain.offsets).all()
+
+
+def test_parts_count_the_rows_that_were_kept(tmp_path: Path) -> None:
+    report = TokenStore.write(tmp_path / "train", ROWS, COLUMNS, Letters(), (4, 4), parts=(1, 3, 1))
+    assert report.parts == (1, 2, 0)
+    assert TokenStore(tmp_path / "train").parts == (1, 2, 0)
+    assert write(tmp_path / "plain").parts == TokenStore(tmp_path / "plain").parts == (5,)
+
+
+@pytest.mark.parametrize("content", [np.array([1, 1]), np.array([]), b"nothing"])
+def test_parts_that_do_not_fit(tmp_path: Path, content: Any) -> None:
+    TokenStore.write(tmp_path / "train", ROWS, COLUMNS, Letters(), (4, 4), parts=(4, 1))
+    path = tmp_path / "train" / "parts.npy"
+    path.write_bytes(content) if isinstance(content, bytes) else np.save(path, content)
+    with pytest.raises(UserError, match="the token store is damaged"):
+        TokenStore(tmp_path / "train")
+
+
+def test_lengths_of_rows(tmp_path: Path) -> None:
+    write(tmp_path / "train")
+    assert TokenStore(tmp_path / "train").columns["source"].lengths_of(np.array([4, 0, 0])).tolist() == [5, 3, 3]

@@ -154,7 +154,8 @@ def test_evaluate_another_file(trained: Path, tmp_path: Path, capsys: pytest.Cap
     assert main(["evaluate", str(run), "--data", str(data), "--limit", "5", "--batch_tokens", "64"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["sentences"] == 5
-    assert scores["corpus"] == str(run / "evaluations" / "held-out.tsv.first-5.jsonl")
+    (corpus,) = (run / "evaluations").glob("held-out.tsv.*.first-5.jsonl")
+    assert scores["corpus"] == str(corpus)
     assert len(Path(scores["corpus"]).read_text().splitlines()) == 5
     assert json.loads((run / "evaluations" / "test.json").read_text())["sentences"] == 3
 
@@ -350,12 +351,12 @@ def test_aligned_files_and_a_header(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("id,de,en\n" + "".join(f"{i},{target},{source}\n" for i, (source, target) in enumerate(rows)))
     recipe = import_module("keras_transformer.recipes.translation")
-    aligned = recipe.load_splits(recipe.Config(data=f"{tmp_path}/t.en,{tmp_path}/t.de"))
-    named = recipe.load_splits(recipe.Config(data=str(table), columns=["en", "de"]))
+    aligned, _ = recipe.load_splits(recipe.Config(data=f"{tmp_path}/t.en,{tmp_path}/t.de"))
+    named, _ = recipe.load_splits(recipe.Config(data=str(table), columns=["en", "de"]))
     texts = [{name: [row.fields for row in rows] for name, rows in splits.items()} for splits in (aligned, named)]
     assert texts[0] == texts[1]
     assert sorted(pair for split in texts[0].values() for pair in split) == sorted(rows)
     held_out = tsv(tmp_path / "held-out.tsv", pairs(45)[40:])
-    given = recipe.load_splits(recipe.Config(data=f"{tmp_path}/t.en,{tmp_path}/t.de", test=str(held_out)))
+    given, _ = recipe.load_splits(recipe.Config(data=f"{tmp_path}/t.en,{tmp_path}/t.de", test=str(held_out)))
     assert [row.fields for row in given["test"]] == pairs(45)[40:]
     assert len(given["train"]) + len(given["validation"]) == 40

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer.training.optimizers import NormAndAverages
+
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
@@ -41,65 +43,8 @@ class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class Adam(keras.optimizers.Adam):
-    """Keras's Adam that clips by the global norm, remembers the norm, and keeps an average of the weights.
-
-    Args:
-        clip_norm: gradients with a larger global norm are scaled down to it; None leaves them as they are.
-        averaging: decay of an exponential moving average of the weights (https://arxiv.org/abs/1706.03762 averages
-            checkpoints to the same end), or None. While few steps were made it is less: (1 + step) / (10 + step).
-        Others: see `keras.optimizers.Adam`.
-
-    Attributes:
-        gradient_norm: variable, the norm of the last gradients before clipping.
-        averages: variables, the averages of the trainable variables in their order; empty without averaging.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        clip_norm: float | None = None,
-        averaging: float | None = None,
-        name: str = "adam",
-        **kwargs: Any,
-    ):
-        super().__init__(*args, name=name, **kwargs)
-        self.clip_norm = clip_norm
-        self.averaging = averaging
-
-    def build(self, variables: list[Any]) -> None:
-        if not self.built:
-            self.gradient_norm = self.add_variable((), dtype="float32", name="gradient_norm")
-            self.averages = []
-            if self.averaging is not None:
-                self.averages = [self.add_variable_from_reference(v, name="average") for v in variables]
-                for average, variable in zip(self.averages, variables, strict=True):
-                    average.assign(variable)
-        super().build(variables)
-
-    def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:
-        if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
-            self.build(trainable_variables)
-        grads = [None if gradient is None else ops.convert_to_tensor(gradient) for gradient in grads]
-        norm = ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in grads if g is not None))
-        self.gradient_norm.assign(norm)
-        if self.clip_norm is not None:
-            factor = ops.minimum(1.0, self.clip_norm / ops.maximum(norm, 1e-12))
-            grads = [None if g is None else g * ops.cast(factor, g.dtype) for g in grads]
-        super().apply(grads, trainable_variables)
-        self._update_averages()
-
-    def _update_averages(self) -> None:
-        if not self.averages:
-            return
-        step = ops.cast(self.iterations, "float32")
-        decay = ops.minimum(self.averaging, (1.0 + step) / (10.0 + step))
-        for average, variable in zip(self.averages, self._trainable_variables, strict=True):
-            average.assign(variable + decay * (average - variable))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "clip_norm": self.clip_norm, "averaging": self.averaging}
+class Adam(NormAndAverages, keras.optimizers.Adam):
+    """Adam (https://arxiv.org/abs/1412.6980); see `NormAndAverages`."""
 
 
 def own_optimizer(training_model: keras.Model) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_transformer._compiled import compiled
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.schedules import make_schedule
@@ -41,6 +42,7 @@ class NormAndAverages:
         super().__init__(*args, **kwargs)
         self.clip_norm = clip_norm
         self.averaging = averaging
+        self._update: Any = None
 
     def build(self: Any, variables: list[Any]) -> None:
         if not self.built:
@@ -56,13 +58,18 @@ class NormAndAverages:
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
-        grads = [None if gradient is None else ops.convert_to_tensor(gradient) for gradient in grads]
+        if self._update is None:
+            self._update = compiled(self._update_all)
+        # gradients of an embedding are dense from here on; what has none is left out, with its variable
+        self._update([None if gradient is None else ops.convert_to_tensor(gradient) for gradient in grads])
+
+    def _update_all(self: Any, grads: list[Any]) -> None:
         norm = global_norm(grads)
         self.gradient_norm.assign(norm)
         if self.clip_norm is not None:
             factor = ops.minimum(1.0, self.clip_norm / ops.maximum(norm, 1e-12))
             grads = [None if g is None else g * ops.cast(factor, g.dtype) for g in grads]
-        super().apply(grads, trainable_variables)  # type: ignore[misc]  # the optimizer's
+        super().apply(grads, self._trainable_variables)  # type: ignore[misc]  # the optimizer's
         update_averages(self.averages, self._trainable_variables, self.averaging, self.iterations)
 
     def get_config(self) -> dict[str, Any]:

@@ -84,19 +84,18 @@ def _log_partition(chunk: int) -> Any:
             h = ops.slice(hidden_, (start, 0), (chunk, width))
             y = ops.slice(labels_, (start,), (chunk,))
             w = ops.slice(weights_, (start,), (chunk,))
-            logits = ops.cast(ops.matmul(h, transposed), "float32")  # [chunk, v]
-            highest = ops.max(logits, axis=-1)
-            exponentials = ops.exp(logits - highest[:, None])
-            normalizer = ops.sum(exponentials, axis=-1)
-            total = total + ops.sum(w * (ops.log(normalizer) + highest))
-            label_logits = ops.take(ops.reshape(logits, (-1,)), row_starts + y)
+            logits = ops.matmul(h, transposed)  # [chunk, v]
+            probabilities = ops.softmax(logits)  # one operator of TensorFlow's, in the compute dtype
+            highest = ops.cast(ops.max(logits, axis=-1), "float32")
+            most_probable = ops.cast(ops.max(probabilities, axis=-1), "float32")
+            total = total + ops.sum(w * (highest - ops.log(most_probable)))
+            label_logits = ops.cast(ops.take(ops.reshape(logits, (-1,)), row_starts + y), "float32")
             correct = correct + ops.sum(w * ops.cast(label_logits >= highest, "float32"))
 
-            # d total / d logits = w * softmax; the row factor w / normalizer goes to the narrow side of each product
-            factor = ops.cast(w / normalizer, hidden.dtype)[:, None]
-            exponentials = ops.cast(exponentials, hidden.dtype)
-            d_hidden = ops.slice_update(d_hidden, (start, 0), ops.matmul(exponentials, embeddings) * factor)
-            d_chunk = ops.matmul(ops.transpose(exponentials), h * factor)
+            # d total / d logits = w * probabilities; the row factor w goes to the narrow side of each product
+            factor = ops.cast(w, hidden.dtype)[:, None]
+            d_hidden = ops.slice_update(d_hidden, (start, 0), ops.matmul(probabilities, embeddings) * factor)
+            d_chunk = ops.matmul(ops.transpose(probabilities), h * factor)
             return start + chunk, total, correct, d_hidden, d_embeddings + ops.cast(d_chunk, "float32")
 
         zero = ops.zeros((), dtype="float32")

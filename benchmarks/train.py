@@ -63,6 +63,7 @@ def main() -> None:
         for policy in arguments.policy:
             case = replace(CASES[name], policy=policy, training=changes["training"])
             case = replace(case, model={**case.model, **changes["model"]})
+            case.model_arguments(), case.training_config()  # what is wrong with them is said here
             results.append(measure(case, arguments, steps))
             if arguments.json:
                 write_json(arguments.json, {"clock": arguments.clock, "threads": arguments.threads, "results": results})

@@ -9,7 +9,7 @@ tied embeddings, Adam:
 
 Contenders:
     ours                      what `keras-transformer train translation` does: its loss with label smoothing, clipping,
-                              averaging, three metrics, feed, `fit` and progress bar
+                              averaging, three metrics, feed and `fit`
     keras_hub, keras_hub_jit  KerasHub's layers in `fit`, without and with XLA; no label smoothing, clipping, averaging
                               nor metrics: less work than ours
     torch, torch_compile      `nn.Transformer`, eager and compiled; label smoothing, but no clipping, averaging nor
@@ -29,20 +29,21 @@ import argparse
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from train_cases import CASES, POLICIES, Case, assignments, step_flops
 from train_table import print_results
-from train_worker import Worker
+from train_worker import Turn, Worker
 
 from keras_transformer._files import write_json
 from keras_transformer.errors import UserError
 from keras_transformer.export.progress import Steps
 
 PEAK = "train_keras:peak"
+OWN = ("ours", PEAK)
 # name on the command line -> name in the table, function, options, package it takes
 CONTENDERS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "ours": ("ours", "train_keras:ours", {}, "tensorflow"),
@@ -62,10 +63,14 @@ def main() -> None:
         for policy in arguments.policy:
             case = replace(CASES[name], policy=policy, training=changes["training"])
             case = replace(case, model={**case.model, **changes["model"]})
+            case.model_arguments(), case.training_config()  # what is wrong with them is said here
             results.append(measure(case, arguments, steps))
             if arguments.json:
-                write_json(arguments.json, {"rounds": arguments.rounds, "results": results})
-    print_results(results, f"{arguments.rounds} rounds of {arguments.seconds:g} s, {arguments.threads} threads")
+                write_json(arguments.json, {"clock": arguments.clock, "threads": arguments.threads, "results": results})
+    about = (
+        f"{arguments.rounds} rounds of {arguments.seconds:g} s, {arguments.threads} threads, {arguments.clock} clock"
+    )
+    print_results(results, about)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -77,6 +82,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--rounds", type=int, default=5, metavar="N", help="turns of each contender; default: 5")
     add("--seconds", type=float, default=5.0, metavar="S", help="of a turn; default: 5")
     add("--threads", type=int, default=2, metavar="N", help="of each contender; default: 2")
+    add("--clock", choices=CLOCKS, default="wall", help="processor: the threads' own time, for a machine that is busy")
     add("--model", nargs="+", default=[], metavar="KEY=VALUE", help="fields of ModelConfig that are to differ")
     add("--training", nargs="+", default=[], metavar="KEY=VALUE", help="fields of TrainingConfig; ours alone has all")
     add("--json", type=Path, metavar="FILE", help="write every figure there")
@@ -89,48 +95,65 @@ def parse_arguments() -> argparse.Namespace:
 
 def measure(case: Case, arguments: argparse.Namespace, steps: Steps) -> dict[str, Any]:
     """Returns the figures of a case under a policy: those of each round, by contender, and the peak."""
-    rates: dict[str, list[float]] = {}
-    peaks = []
+    turns: dict[str, list[Turn]] = {}
+    rate = partial(CLOCKS[arguments.clock], threads=arguments.threads)
     with contextlib.ExitStack() as stack:
-        workers = dict(start(case, arguments, steps, stack))
-        peak = stack.enter_context(contextlib.closing(Worker(PEAK, case, arguments.threads)))
+        with steps.step(f"({case.name}) {case.policy}: warming up"):
+            workers = start(case, arguments, stack)
+        peak = workers.pop(PEAK)
         order = list(workers)
         with steps.step(f"({case.name}) {case.policy}: {arguments.rounds} rounds"):
             for _ in range(arguments.rounds):
                 for name in order:
-                    peaks.append(peak.turn(PEAK_SECONDS).rate)
-                    rates.setdefault(name, []).append(workers[name].turn(arguments.seconds).rate)
+                    turns.setdefault(PEAK, []).append(peak.turn(PEAK_SECONDS))
+                    turns.setdefault(name, []).append(workers[name].turn(arguments.seconds))
                 order = [*order[1:], order[0]]
     return {
         "case": case.name,
         "policy": case.policy,
         "about": str(case),
         "flops_per_token": step_flops(case) / (case.rows * case.length),
-        "peak": max(peaks),
-        "peaks": peaks,
-        "tokens_per_second": {name: rates[name] for name in workers},
+        "peak": max(map(rate, turns[PEAK])),
+        "tokens_per_second": {name: [rate(turn) for turn in turns[name]] for name in workers},
+        "turns": {name: [turn._asdict() for turn in made] for name, made in turns.items()},
     }
 
 
-def start(
-    case: Case, arguments: argparse.Namespace, steps: Steps, stack: contextlib.ExitStack
-) -> Iterator[tuple[str, Worker]]:
-    """Yields the contenders that run here, warm; says why others do not."""
+def start(case: Case, arguments: argparse.Namespace, stack: contextlib.ExitStack) -> dict[str, Worker]:
+    """Returns the contenders that run here, warm, and the peak's; says why others do not. All warm up at once."""
+    asked = {PEAK: (PEAK, {})}
     for key in arguments.contenders:
         name, function, options, package = CONTENDERS[key]
         if importlib.util.find_spec(package) is None:
             say(f"{name} is left out: {package} is not installed; pip install 'keras-transformer[benchmarks]'")
-            continue
+        else:
+            asked[name] = (function, options)
+    workers = {}
+    for name, (function, options) in asked.items():
+        workers[name] = Worker(function, case, arguments.threads, **options)
+        stack.callback(workers[name].close)
+    for name in list(workers):
         try:
-            with steps.step(f"({case.name}) {case.policy}: {name} warms up"):
-                worker = Worker(function, case, arguments.threads, **options)
+            workers[name].warm()
         except RuntimeError as error:
-            if key == "ours":
+            if name in OWN:
                 raise
             say(f"{name} is left out: it does not run here: {str(error).splitlines()[0]}")
-            continue
-        stack.callback(worker.close)
-        yield name, worker
+            del workers[name]
+    return workers
+
+
+def wall_rate(turn: Turn, threads: int) -> float:
+    """Returns the amount of a second."""
+    return turn.amount / turn.seconds
+
+
+def processor_rate(turn: Turn, threads: int) -> float:
+    """Returns the amount of a second in which each of the threads has a processor to itself and is never idle."""
+    return turn.amount * threads / turn.processor_seconds
+
+
+CLOCKS = {"wall": wall_rate, "processor": processor_rate}
 
 
 def say(line: str) -> None:

@@ -5,7 +5,7 @@ Shapes: b rows, s source length, t target length, w width, f width inside the fe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -99,6 +99,13 @@ def full_batches(case: Case, count: int = BATCHES) -> list[tuple[dict[str, np.nd
         target = np.concatenate([np.full_like(labels[:, :1], START_ID), labels[:, :-1]], axis=1)
         batches.append(({"source_ids": source, "target_ids": target}, labels))
     return batches
+
+
+def over_and_over(batches: Sequence[Any], step: int = 0) -> Iterator[Any]:
+    """Yields the batches from that of a step on, without end."""
+    while True:
+        yield batches[step % len(batches)]
+        step += 1
 
 
 def step_flops(case: Case) -> int:

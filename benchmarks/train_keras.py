@@ -6,22 +6,18 @@ is not in its time.
 
 from __future__ import annotations
 
-import itertools
-import os
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
-from rich.console import Console
-from train_cases import PAD_ID, Case, full_batches
-from train_worker import Turn
+from train_cases import PAD_ID, Case, full_batches, over_and_over
+from train_worker import Moment, Turn
 
 from keras_transformer import data, training
 from keras_transformer.data.feed import feed
 from keras_transformer.models import Seq2SeqTransformer
-from keras_transformer.training.progress import ProgressBar
 
 NO_END = 1_000_000  # steps of an epoch: the clock ends it
 PEAK_SIZE = 4096
@@ -33,21 +29,20 @@ class Clock(keras.callbacks.Callback):
     def __init__(self, seconds: float):
         super().__init__()
         self.seconds = seconds
-        self.ends: list[float] = []
+        self.ends: list[Moment] = []
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self.ends.append(time.perf_counter())
-        if len(self.ends) > 1 and self.passed >= self.seconds:
+        self.ends.append(Moment.now())
+        if len(self.ends) > 1 and self.ends[-1].wall - self.ends[0].wall >= self.seconds:
             self.model.stop_training = True
 
-    @property
-    def passed(self) -> float:
-        """Seconds since the end of the first step."""
-        return self.ends[-1] - self.ends[0]
+    def turn(self, amount: float) -> Turn:
+        """Returns what was done since the end of the first step."""
+        return self.ends[0].turn(self.ends[-1], amount)
 
 
 class OurTurn:
-    """Trains as `keras-transformer train translation` does: its loss, optimizer, feed, `fit` and progress bar.
+    """Trains as `keras-transformer train translation` does: its loss, optimizer, feed and `fit`.
 
     Args:
         case: model and training.
@@ -71,24 +66,26 @@ class OurTurn:
 
         clock, source = Clock(seconds), feed(counted)
         tokens.clear()  # the feed looked at a batch
-        with open(os.devnull, "w") as nowhere:
-            bar = ProgressBar(0, NO_END, Console(file=nowhere))
-            self.model.fit(source, steps_per_epoch=NO_END, callbacks=[bar, clock], verbose=0, shuffle=False)
+        self.model.fit(source, steps_per_epoch=NO_END, callbacks=[clock], verbose=0, shuffle=False)
         made = len(clock.ends)
         self.step += made
-        return Turn(clock.passed, sum(tokens[1:made]))
+        return clock.turn(sum(tokens[1:made]))
 
 
 def ours(case: Case) -> OurTurn:
     """Our model on full batches."""
     batches = full_batches(case)
-    return OurTurn(case, lambda step: itertools.islice(itertools.cycle(batches), step % len(batches), None))
+    return OurTurn(case, partial(over_and_over, batches))
 
 
 def ours_on_store(case: Case, store: str) -> OurTurn:
     """Our model on the batches of a folder of tokenised pairs, as a run has it."""
     ids = {"start_id": 1, "end_id": 2, "pad_id": PAD_ID}
-    batches = data.Seq2SeqBatches(data.TokenStore(store), case.training_config().batch_tokens, seed=0, **ids)
+    config = case.training_config()
+    multiple = config.length_multiple or data.default_length_multiple()
+    batches = data.Seq2SeqBatches(
+        data.TokenStore(store), config.batch_tokens, config.seed, **ids, length_multiple=multiple
+    )
     turn = OurTurn(case, batches.from_step)
     turn.about = {"padding_share": batches.padding_share, "batches": batches.batches_per_epoch}
     return turn
@@ -119,7 +116,7 @@ def keras_hub(case: Case, jit: bool) -> Callable[[float], Turn]:
     def turn(seconds: float) -> Turn:
         clock = Clock(seconds)
         model.fit(dataset, steps_per_epoch=NO_END, callbacks=[clock], verbose=0, shuffle=False)
-        return Turn(clock.passed, (len(clock.ends) - 1) * labels[0].size)
+        return clock.turn((len(clock.ends) - 1) * labels[0].size)
 
     return turn
 
@@ -156,11 +153,11 @@ def peak(case: Case) -> Callable[[float], Turn]:
     multiply = tf.function(lambda: tf.reduce_max(tf.matmul(one, other)))
 
     def turn(seconds: float) -> Turn:
-        times = []
-        while sum(times) < seconds:
-            start = time.perf_counter()
+        made: list[Turn] = []
+        while sum(one.seconds for one in made) < seconds:
+            start = Moment.now()
             multiply().numpy()
-            times.append(time.perf_counter() - start)
-        return Turn(min(times), 2 * PEAK_SIZE**3)
+            made.append(start.turn(Moment.now(), 2 * PEAK_SIZE**3))
+        return min(made)
 
     return turn

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 import torch
 from torch import nn
 from train_cases import PAD_ID, Case, full_batches
-from train_worker import Turn
+from train_worker import Moment, Turn
 
 
 class Translator(nn.Module):
@@ -92,10 +92,10 @@ def train(case: Case, compiled: bool) -> Callable[[float], Turn]:
 
     def turn(seconds: float) -> Turn:
         step(0)
-        start, made = time.perf_counter(), 0
-        while time.perf_counter() - start < seconds:
+        start, made = Moment.now(), 0
+        while time.perf_counter() - start.wall < seconds:
             made += 1
             step(made)
-        return Turn(time.perf_counter() - start, made * case.rows * case.length)
+        return start.turn(Moment.now(), made * case.rows * case.length)
 
     return turn

@@ -2,10 +2,10 @@
 
     python benchmarks/train_worker.py REQUEST
 
-REQUEST is JSON: `{"contender": "MODULE:FUNCTION", "case": {...}, "options": {...}}`. The function is called with the
-case and the options and returns the turn: a function from seconds to what it measured. Line by line, seconds come on
-standard input and JSON goes to standard output; standard error holds what libraries have to say. The first answer says
-that the contender is warm.
+REQUEST is JSON: `{"contender": "MODULE:FUNCTION", "case": {...}, "options": {...}, "warm_up": SECONDS}`. The
+function is called with the case and the options and returns the turn: a function from seconds to what it measured.
+Line by line, seconds come on standard input and JSON goes to standard output; standard error holds what libraries have
+to say. The first answer says that the contender is warm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,24 +27,35 @@ from train_cases import Case
 
 import keras_transformer
 
-WARM_UP_SECONDS = 2.0
-
 
 class Turn(NamedTuple):
     """What a contender measured in a turn.
 
     Attributes:
-        seconds: it took.
+        seconds: it took on the wall clock.
+        processor_seconds: of its threads together.
         amount: what it did in them: target tokens, or floating-point operations.
     """
 
     seconds: float
+    processor_seconds: float
     amount: float
 
-    @property
-    def rate(self) -> float:
-        """The amount of a second."""
-        return self.amount / self.seconds
+
+class Moment(NamedTuple):
+    """Where the clocks of this process stand."""
+
+    wall: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        """Reads them."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def turn(self, end: Moment, amount: float) -> Turn:
+        """Returns what was done from this moment to an end."""
+        return Turn(end.wall - self.wall, end.processor - self.processor, amount)
 
 
 class Worker:
@@ -54,11 +65,11 @@ class Worker:
         contender: "MODULE:FUNCTION".
         case: what it is called with.
         threads: that the process may use.
-        environment: variables to set in it.
+        warm_up: seconds of the turn that nobody times.
         options: that the function takes besides the case.
 
-    Raises:
-        RuntimeError: the contender does not run; the first line of the message says why, the rest is what it printed.
+    Its methods raise RuntimeError if the contender does not run; the first line of the message says why, the rest is
+    what it printed.
     """
 
     def __init__(
@@ -66,10 +77,10 @@ class Worker:
         contender: str,
         case: Case,
         threads: int,
-        environment: Mapping[str, str] | None = None,
+        warm_up: float = 2.0,
         **options: Any,
     ):
-        request = {"contender": contender, "case": asdict(case), "options": options}
+        request = {"contender": contender, "case": asdict(case), "options": options, "warm_up": warm_up}
         package = str(Path(keras_transformer.__file__).parents[1])
         variables = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": package, **thread_limits(threads)}
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
@@ -79,11 +90,12 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._said,
             text=True,
-            env={**os.environ, **variables, **(environment or {})},
+            env={**os.environ, **variables},
         )
-        start = time.monotonic()
-        self.about = self._answer()
-        self.seconds_to_warm = time.monotonic() - start
+
+    def warm(self) -> dict[str, Any]:
+        """Waits until the contender is warm, and returns what it says of itself."""
+        return self._answer()
 
     def turn(self, seconds: float) -> Turn:
         """Has the contender work for about so long."""
@@ -93,9 +105,10 @@ class Worker:
         return Turn(**self._answer())
 
     def close(self) -> None:
-        """Ends the process."""
-        self._end()
-        self._said.close()
+        """Ends the process, which may have ended already."""
+        if not self._said.closed:
+            self._end()
+            self._said.close()
 
     def _end(self) -> None:
         assert self._process.stdin
@@ -130,7 +143,7 @@ def main(given: str) -> None:
             module, _, function = request["contender"].partition(":")
             contender = getattr(importlib.import_module(module), function)
             turn = contender(Case(**request["case"]), **request["options"])
-            turn(WARM_UP_SECONDS)
+            turn(request["warm_up"])
             print(json.dumps(getattr(turn, "about", {})), file=answers, flush=True)
             for line in sys.stdin:
                 print(json.dumps(turn(float(line))._asdict()), file=answers, flush=True)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from keras_transformer.training.config import TrainingConfig as TrainingConfig
     from keras_transformer.training.losses import linear_cross_entropy as linear_cross_entropy
     from keras_transformer.training.model import TrainingModel as TrainingModel
-    from keras_transformer.training.optimizer import Adam as Adam
-    from keras_transformer.training.optimizer import InverseSquareRoot as InverseSquareRoot
+    from keras_transformer.training.optimizers import Adam as Adam
+    from keras_transformer.training.schedules import InverseSquareRoot as InverseSquareRoot
     from keras_transformer.training.run_directory import RunDirectory as RunDirectory
     from keras_transformer.training.trainer import Evaluation as Evaluation
     from keras_transformer.training.trainer import compile_for_training as compile_for_training
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "Adam": "optimizer",
+        "Adam": "optimizers",
         "Evaluation": "trainer",
-        "InverseSquareRoot": "optimizer",
+        "InverseSquareRoot": "schedules",
         "ModelConfig": "config",
         "RunDirectory": "run_directory",
         "TrainingConfig": "config",

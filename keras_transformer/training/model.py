@@ -5,12 +5,16 @@ Shapes: b batch, t target length, w width.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_transformer.training.losses import TokenLoss, linear_cross_entropy
+from keras_transformer.training.updates import TOKEN_WEIGHT
+
+USUAL_TOKENS = 4096.0  # what sums are divided by, so that gradients in float16 are about the size of means
 
 
 class TrainingModel(keras.Model):
@@ -20,6 +24,11 @@ class TrainingModel(keras.Model):
     a batch changes it. Logits are never held all at once, see `linear_cross_entropy`. Train with
     `fit(x={"source_ids", "target_ids"}, y=labels [b, t])`; the weights are those of `model`.
 
+    What `fit` minimises is the sum divided by a constant, and a variable of this model, `token_weight`, has the
+    number of tokens (divided by the same constant) for its gradient: the optimizer divides by it, see
+    `NormAndAverages`. So the mean is over all tokens of an update, however they are parted into micro-batches and
+    devices.
+
     Metrics, each a mean over real target tokens: `loss` (with label smoothing), `nll` (negative log-likelihood
     without it, in nats), `token_accuracy`.
 
@@ -27,6 +36,8 @@ class TrainingModel(keras.Model):
         model: has `hidden_states(inputs, training) -> [b, t, w]` and `token_embedding.embeddings [v, w]`.
         label_smoothing: share of the target distribution spread over the whole vocabulary.
         pad_id: label that does not count.
+        parts: parts of a batch that are computed side by side. As many as there are processors, with operations that
+            take one thread each: quicker than every operation on all of them (measured, see benchmarks/train.py).
 
     Example:
         ```python
@@ -36,16 +47,32 @@ class TrainingModel(keras.Model):
         ```
     """
 
-    def __init__(self, model: keras.Model, label_smoothing: float = 0.0, pad_id: int = 0, **kwargs: Any):
+    def __init__(
+        self, model: keras.Model, label_smoothing: float = 0.0, pad_id: int = 0, parts: int = 1, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.model = model
         self.label_smoothing = label_smoothing
         self.pad_id = pad_id
+        self.parts = parts
         self.token_means = {name: keras.metrics.Mean(name=name) for name in ("loss", "nll", "token_accuracy")}
+        self.token_weight = self.add_weight(shape=(), initializer="zeros", name=TOKEN_WEIGHT, dtype="float32")
         self.built = True
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
-        return self.model.hidden_states(inputs, training=training)
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> list[Any]:
+        """Returns the hidden states of each part of the batch."""
+        parted = {name: self._parted(ids) for name, ids in inputs.items()}
+        return [
+            self.model.hidden_states({name: parts[i] for name, parts in parted.items()}, training=training)
+            for i in range(self.parts)
+        ]
+
+    def _parted(self, x: Any) -> list[Any]:
+        if self.parts == 1:
+            return [x]
+        rows = ops.shape(x)[0]
+        ends = [rows * i // self.parts for i in range(self.parts + 1)]
+        return [x[start:end] for start, end in itertools.pairwise(ends)]
 
     def token_loss(self, hidden: Any, labels: Any) -> TokenLoss:
         """Returns the sums over all real target tokens of `hidden [b, t, w]` against `labels [b, t]`."""
@@ -58,12 +85,13 @@ class TrainingModel(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        sums = self.token_loss(y_pred, y)
+        parts = [self.token_loss(hidden, labels) for hidden, labels in zip(y_pred, self._parted(y), strict=True)]
+        sums = TokenLoss(*(sum(terms[1:], terms[0]) for terms in zip(*parts, strict=True)))
         weight = ops.maximum(sums.weight, 1.0)
         means = {"loss": sums.loss, "nll": sums.negative_log_likelihood, "token_accuracy": sums.correct}
         for name, total in means.items():
             self.token_means[name].update_state(total / weight, sample_weight=sums.weight)
-        return sums.loss / weight
+        return sums.loss / USUAL_TOKENS + self.token_weight * ops.stop_gradient(sums.weight / USUAL_TOKENS)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

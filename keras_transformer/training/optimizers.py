@@ -1,6 +1,6 @@
 """Which optimizer trains, which weights decay, and which weights stay as they are.
 
-`NormAndAverages` gives any Keras optimizer what a training needs of it. A pattern names weights by their path
+A pattern names weights by their path
 (`encoder_0/feed_forward/expand/kernel`): see `matches`.
 """
 
@@ -11,84 +11,18 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_transformer._compiled import compiled
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.schedules import make_schedule
+from keras_transformer.training.updates import NormAndAverages
 
 EPSILON = 1e-9  # Adam's, of "Attention Is All You Need", section 5.3
 
 
-class NormAndAverages:
-    """Mixin for Keras optimizers: clips by the global norm, remembers the norm, keeps an average of the weights.
-
-    It stands before the optimizer among the bases: `class Lion(NormAndAverages, keras.optimizers.Lion)`.
-
-    Args:
-        clip_norm: gradients with a larger global norm (https://arxiv.org/abs/1211.5063) are scaled down to it; None
-            leaves them as they are.
-        averaging: decay of an exponential moving average of the weights, or None. While few steps were made it is
-            less: (1 + step) / (10 + step).
-        Others: the optimizer's.
-
-    Attributes:
-        gradient_norm: variable, the norm of the last gradients before clipping.
-        averages: variables, the averages of the trainable variables in their order; empty without averaging.
-    """
-
-    def __init__(self, *args: Any, clip_norm: float | None = None, averaging: float | None = None, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.clip_norm = clip_norm
-        self.averaging = averaging
-        self._update: Any = None
-
-    def build(self: Any, variables: list[Any]) -> None:
-        if not self.built:
-            self.gradient_norm = self.add_variable((), dtype="float32", name="gradient_norm")
-            self.averages = []
-            if self.averaging is not None:
-                self.averages = [self.add_variable_from_reference(v, name="average") for v in variables]
-                for average, variable in zip(self.averages, variables, strict=True):
-                    average.assign(variable)
-        super().build(variables)  # type: ignore[misc]  # the optimizer's
-
-    def apply(self: Any, grads: list[Any], trainable_variables: Any = None) -> None:
-        if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
-            self.build(trainable_variables)
-        if self._update is None:
-            self._update = compiled(self._update_all)
-        # gradients of an embedding are dense from here on; what has none is left out, with its variable
-        self._update([None if gradient is None else ops.convert_to_tensor(gradient) for gradient in grads])
-
-    def _update_all(self: Any, grads: list[Any]) -> None:
-        norm = global_norm(grads)
-        self.gradient_norm.assign(norm)
-        if self.clip_norm is not None:
-            factor = ops.minimum(1.0, self.clip_norm / ops.maximum(norm, 1e-12))
-            grads = [None if g is None else g * ops.cast(factor, g.dtype) for g in grads]
-        super().apply(grads, self._trainable_variables)  # type: ignore[misc]  # the optimizer's
-        update_averages(self.averages, self._trainable_variables, self.averaging, self.iterations)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "clip_norm": self.clip_norm, "averaging": self.averaging}  # type: ignore[misc]
-
-
-def global_norm(grads: Sequence[Any]) -> Any:
-    """Returns the Euclidean norm of all gradients taken as one vector, float32 scalar; None among them is nothing."""
-    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in grads if g is not None))
-
-
-def update_averages(averages: Sequence[Any], variables: Sequence[Any], decay: float | None, iterations: Any) -> None:
-    """Moves averages towards their variables, after `iterations` steps; early on faster than `decay` says."""
-    if not averages:
-        return
-    step = ops.cast(iterations, "float32")
-    share = ops.minimum(decay, (1.0 + step) / (10.0 + step))
-    for average, variable in zip(averages, variables, strict=True):
-        average.assign(variable + share * (average - variable))
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class Adam(NormAndAverages, keras.optimizers.Adam):
+    """Adam (https://arxiv.org/abs/1412.6980); see `NormAndAverages`."""
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -119,8 +53,6 @@ def make_optimizer(config: TrainingConfig, variables: Sequence[Any]) -> Any:
         config: how to train.
         variables: that will be trained; those that match `config.no_weight_decay` do not decay.
     """
-    from keras_transformer.training.optimizer import Adam
-
     schedule = make_schedule(config)
     common: dict[str, Any] = {"clip_norm": config.clip_norm, "averaging": config.averaging}
     if config.optimizer == "adam":

@@ -14,7 +14,7 @@ from keras_transformer.data.batching import Seq2SeqBatches
 from keras_transformer.data.feed import feed
 from keras_transformer.training.checkpoints import checkpoints, load_checkpoint
 from keras_transformer.training.config import TrainingConfig
-from keras_transformer.training.device import check_policy, make_deterministic
+from keras_transformer.training.device import check_policy, make_deterministic, parts_of_a_batch
 from keras_transformer.training.divergence import Diverged
 from keras_transformer.training.keeper import Evaluation as Evaluation
 from keras_transformer.training.keeper import Progress as Progress
@@ -35,7 +35,7 @@ def compile_for_training(model: keras.Model, config: TrainingConfig, pad_id: int
         make_deterministic()
     check_policy(config.dtype_policy)
     freeze(model, config.freeze)
-    training_model = TrainingModel(model, config.label_smoothing, pad_id)
+    training_model = TrainingModel(model, config.label_smoothing, pad_id, parts=parts_of_a_batch())
     optimizer = make_optimizer(config, training_model.trainable_variables)
     # XLA is slower than TensorFlow's own operators on a CPU in bfloat16 and no faster in float32 (measured)
     training_model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() != "tensorflow")

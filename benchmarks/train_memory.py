@@ -12,6 +12,8 @@ Linux only: the peak is read from /proc/self/status, after it was set back throu
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import os
 import subprocess
@@ -98,6 +100,8 @@ def measure(given: str) -> float:
     model = Seq2SeqTransformer(case.vocabulary_size, **case.model_arguments(), dtype=case.policy)
     training_model = training.compile_for_training(model, case.training_config(), pad_id=0)
     training_model.fit(step_data(case, FEW), steps_per_epoch=1, verbose=0)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what is free but resident would be used again unseen
     Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is resident now
     before = status("VmRSS")
     training_model.fit(step_data(case, length), steps_per_epoch=1, verbose=0)

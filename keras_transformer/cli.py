@@ -1,4 +1,4 @@
-"""The command line: `keras-transformer train | evaluate | predict | export | benchmark | runs | report`.
+"""The command line: `keras-transformer train | tune-lr | evaluate | predict | export | benchmark | runs | report`.
 
 The one place that knows recipes and export both. What a command needs is imported when it runs: `--help`, a mistyped
 name or a wrong value never wait for TensorFlow. Whatever the user can mend is one line on standard error and exit
@@ -29,6 +29,7 @@ from keras_transformer._discovery import (
 )
 from keras_transformer._quiet import filtered_stderr, quiet_tensorflow
 from keras_transformer._search_flags import add_align_flags, add_search_flags, align_of, search_of
+from keras_transformer._tune_lr import add_sweep_flags, tune
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export.precisions import PRECISIONS
 from keras_transformer.training.run_directory import RunDirectory
@@ -99,21 +100,42 @@ def _show_warning(message: Warning | str, *place: object, **more: object) -> Non
 
 
 def train(arguments: argparse.Namespace) -> int:
-    task = arguments.recipe
+    given = _configured(arguments, _recipe_parser("train", arguments.recipe))
+    if given is not None:
+        recipe, config, _ = given
+        _print_result(recipe.main(config))
+    return 0
+
+
+def tune_lr(arguments: argparse.Namespace) -> int:
+    parser = _recipe_parser("tune-lr", arguments.recipe)
+    add_sweep_flags(parser)
+    given = _configured(arguments, parser)
+    if given is not None:
+        tune(*given)
+    return 0
+
+
+def _recipe_parser(command: str, task: str) -> Parser:
+    """Returns a parser of the options that a command has besides the fields of a recipe."""
     check_recipe(task)
-    parser = Parser(prog=f"{PROGRAM} train {task}", add_help=False)
-    parser.add_argument("--config")
-    parser.add_argument("-h", "--help", action="store_true")
+    return Parser(prog=f"{PROGRAM} {command} {task}", add_help=False, usage=argparse.SUPPRESS)
+
+
+def _configured(arguments: argparse.Namespace, parser: Parser) -> tuple[Any, Any, argparse.Namespace] | None:
+    """Returns the recipe, its config, and what `parser` knows of the rest; None where help was asked for and given."""
+    task = arguments.recipe
+    parser.add_argument("--config", help=argparse.SUPPRESS)
+    parser.add_argument("-h", "--help", action="store_true", help=argparse.SUPPRESS)
     options, overrides = parser.parse_known_args(arguments.fields)
     recipe = importlib.import_module(f"keras_transformer.recipes.{task}")
     if options.help:
-        print(_train_help(task, recipe.Config))
-        return 0
+        print(_train_help(task, recipe.Config, parser))
+        return None
     from keras_transformer.config import parse_config
 
     path = None if options.config is None else find_config(task, options.config)
-    _print_result(recipe.main(parse_config(recipe.Config, path, overrides)))
-    return 0
+    return recipe, parse_config(recipe.Config, path, overrides), options
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -229,14 +251,14 @@ class Parser(argparse.ArgumentParser):
 
     def parse_command(self, tokens: Sequence[str]) -> argparse.Namespace:
         """Returns the options of one command; TEXT may stand before, between and after them."""
-        if self.get_default("command") is train:  # its fields are the recipe's, unknown here
+        if self.get_default("command") in (train, tune_lr):  # their fields are the recipe's, unknown here
             found, unknown = self.parse_known_args(tokens)
         else:
             found, unknown = self.parse_known_intermixed_args([_with_dashes(token) for token in tokens])
         if not unknown:
             return found
-        if found.command is train:
-            raise UserError(f"{unknown[0]} stands before the recipe: write {PROGRAM} train RECIPE {unknown[0]} ...")
+        if found.command in (train, tune_lr):
+            raise UserError(f"{unknown[0]} stands before the recipe: write {self.prog} RECIPE {unknown[0]} ...")
         flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
         raise UserError(f"unknown option {unknown[0]!r}.{close_matches(unknown[0], flags)} See `{self.prog} --help`.")
 
@@ -270,11 +292,14 @@ def build_parsers() -> tuple[Parser, dict[str, Parser]]:
     group = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def command(run: Callable[[argparse.Namespace], int], summary: str) -> Parser:
-        added = group.add_parser(run.__name__, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        added = group.add_parser(
+            run.__name__.replace("_", "-"), help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
         added.set_defaults(command=run)
         return added
 
     _add_train(command(train, "train a model and leave it in a run directory"))
+    _add_tune_lr(command(tune_lr, "find a learning rate: a short training with rising rates, which leaves no run"))
     _add_evaluate(command(evaluate, "score the model of a run directory on test data"))
     _add_predict(command(predict, "run a model on text, line by line"))
     _add_export(command(export, "make an artifact folder of a run directory: SavedModel, TFLite, report"))
@@ -288,6 +313,13 @@ def _add_train(parser: Parser) -> None:
     parser.usage = f"{PROGRAM} train RECIPE [--config NAME] [--field VALUE ...]"
     parser.epilog = f"{PROGRAM} train RECIPE --help lists the fields of a recipe and its configs."
     parser.add_argument("recipe", metavar="RECIPE", help=f"what to train: {listed(recipe_names())}")
+    parser.add_argument("fields", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def _add_tune_lr(parser: Parser) -> None:
+    parser.usage = f"{PROGRAM} tune-lr RECIPE [--config NAME] [--field VALUE ...] [--output FILE] [--lowest RATE] ..."
+    parser.epilog = f"{PROGRAM} tune-lr RECIPE --help lists all options, the fields of a recipe and its configs."
+    parser.add_argument("recipe", metavar="RECIPE", help=f"what would be trained: {listed(recipe_names())}")
     parser.add_argument("fields", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
@@ -406,13 +438,14 @@ def _print_result(result: object) -> None:
         print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
 
 
-def _train_help(task: str, config: type) -> str:
+def _train_help(task: str, config: type, parser: Parser) -> str:
     from keras_transformer.config import describe
 
     summary = (config.__doc__ or "").strip().partition("\n")[0]
     configs = f"--config NAME takes a file of your own (a path that ends in .yaml), or: {listed(config_names(task))}"
-    usage = f"usage: {PROGRAM} train {task} [--config NAME] [--field VALUE ...]"
-    return "\n\n".join([usage, summary, configs, describe(config)])
+    usage = f"usage: {parser.prog} [--config NAME] [--field VALUE ...]"
+    own = parser.format_help().strip()  # the options of the command itself, if it has any
+    return "\n\n".join([usage, summary, configs, *([own] if own else []), describe(config)])
 
 
 if __name__ == "__main__":

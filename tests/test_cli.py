@@ -23,7 +23,7 @@ from keras_transformer.cli import main
 from keras_transformer.config import describe, fields_of
 from keras_transformer.errors import UserError
 
-COMMANDS = ["train", "evaluate", "predict", "export", "benchmark", "runs", "report"]
+COMMANDS = ["train", "tune-lr", "evaluate", "predict", "export", "benchmark", "runs", "report"]
 
 
 @dataclass

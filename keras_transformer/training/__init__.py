@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 from keras_transformer._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from keras_transformer.training.batch_size import fitting_batch_tokens as fitting_batch_tokens
     from keras_transformer.training.config import ModelConfig as ModelConfig
     from keras_transformer.training.config import TrainingConfig as TrainingConfig
     from keras_transformer.training.losses import linear_cross_entropy as linear_cross_entropy
     from keras_transformer.training.model import TrainingModel as TrainingModel
     from keras_transformer.training.optimizers import Adam as Adam
     from keras_transformer.training.schedules import InverseSquareRoot as InverseSquareRoot
+    from keras_transformer.training.optimizers import freeze as freeze
+    from keras_transformer.training.range_test import RangeTest as RangeTest
+    from keras_transformer.training.range_test import find_learning_rate as find_learning_rate
     from keras_transformer.training.run_directory import RunDirectory as RunDirectory
+    from keras_transformer.training.sweep import Sweep as Sweep
     from keras_transformer.training.trainer import Evaluation as Evaluation
     from keras_transformer.training.trainer import compile_for_training as compile_for_training
     from keras_transformer.training.trainer import train as train
@@ -25,10 +30,15 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Evaluation": "trainer",
         "InverseSquareRoot": "schedules",
         "ModelConfig": "config",
+        "RangeTest": "range_test",
         "RunDirectory": "run_directory",
+        "Sweep": "sweep",
         "TrainingConfig": "config",
         "TrainingModel": "model",
         "compile_for_training": "trainer",
+        "find_learning_rate": "range_test",
+        "fitting_batch_tokens": "batch_size",
+        "freeze": "optimizers",
         "linear_cross_entropy": "losses",
         "train": "trainer",
     },

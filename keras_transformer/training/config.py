@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from keras_transformer.errors import close_matches, refuse_unless
 from keras_transformer.models.presets import preset_config
@@ -111,7 +111,8 @@ class TrainingConfig:
     Args:
         steps: updates of the weights.
         minutes: stop after so many minutes of training, evaluations included; none means no limit.
-        batch_tokens: the most tokens on either side of a batch, padding included.
+        batch_tokens: the most tokens on either side of a batch, padding included; auto finds what fits the memory, at
+            most 25,000.
         length_multiple: lengths in a batch are rounded up to a multiple of this, and batches filled up with padding, so
             that XLA has few shapes to compile; 1 has the least padding; none means 1 with TensorFlow, else 8.
         curriculum_steps: steps until sentences of all lengths are in: training begins with the shortest; 0 means from
@@ -151,7 +152,7 @@ class TrainingConfig:
 
     steps: int = 4000
     minutes: float | None = None
-    batch_tokens: int = 4096
+    batch_tokens: int | Literal["auto"] = 4096
     length_multiple: int | None = None
     curriculum_steps: int = 0
     piece_dropout: float = 0.0
@@ -190,7 +191,9 @@ class TrainingConfig:
         refuse_unless(averaging is None or 0 < averaging < 1, "averaging", averaging, "more than 0 and less than 1")
         self._check_average_last()
         refuse_unless(self.step_back >= 0, "step_back", self.step_back, "0 or more")
-        for name in ("steps", "batch_tokens", "warmup_steps", "evaluate_every", "checkpoint_every"):
+        tokens = self.batch_tokens
+        refuse_unless(tokens == "auto" or tokens > 0, "batch_tokens", tokens, "1 or more, or auto")
+        for name in ("steps", "warmup_steps", "evaluate_every", "checkpoint_every"):
             refuse_unless(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
         refuse_unless(self.curriculum_steps >= 0, "curriculum_steps", self.curriculum_steps, "0 or more")
         refuse_unless(0 <= self.piece_dropout < 1, "piece_dropout", self.piece_dropout, "at least 0 and less than 1")

@@ -112,7 +112,7 @@ def _log_partition(chunk: int) -> Any:
         )
 
         def gradient(*upstream: Any) -> tuple[Any, ...]:
-            d_total = upstream[0]
+            d_total = upstream[0][0] if isinstance(upstream[0], (tuple, list)) else upstream[0]  # JAX gives one tuple
             return (
                 d_hidden[:positions] * ops.cast(d_total, d_hidden.dtype),
                 ops.cast(d_embeddings * d_total, embeddings.dtype),

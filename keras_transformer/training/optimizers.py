@@ -42,7 +42,8 @@ class Lion(NormAndAverages, keras.optimizers.Lion):
 class Adafactor(NormAndAverages, keras.optimizers.Adafactor):
     """Second moments by rows and columns, a fraction of Adam's memory (https://arxiv.org/abs/1804.04235).
 
-    The learning rate is relative: a matrix moves by about that share of its root mean square. See `NormAndAverages`.
+    The learning rate is relative: a matrix moves by about that share of its root mean square, and never by more than
+    the inverse square root of the step. See `NormAndAverages`.
     """
 
 

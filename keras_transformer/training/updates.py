@@ -50,7 +50,7 @@ class NormAndAverages:
             if self.averaging is not None:
                 self.averages = [self.add_variable_from_reference(v, name="average") for v in variables]
                 for average, variable in zip(self.averages, variables, strict=True):
-                    average.assign(variable)
+                    average.assign(ops.copy(variable))  # a buffer of its own
         super().build(variables)  # type: ignore[misc]  # the optimizer's
 
     def _backend_update_step(self: Any, grads: list[Any], trainable_variables: list[Any], learning_rate: Any) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from keras_transformer import data, generation, training
@@ -20,7 +21,7 @@ from keras_transformer.errors import UserError, refuse_unless
 from keras_transformer.generation.options import GREEDY
 from keras_transformer.recipes.translation.generated import generated_pairs
 from keras_transformer.scores import translation_scores
-from keras_transformer.text import BytePieceTokenizer, LongestMatches
+from keras_transformer.text import DEFAULT_VOCABULARY_SIZE, BytePieceTokenizer, LongestMatches
 from keras_transformer.training.config import ModelConfig, TrainingConfig
 
 Pair = tuple[str, str]
@@ -113,7 +114,7 @@ def main(config: Config) -> dict[str, Any]:
     Raises:
         UserError: the data, the run directory or the config cannot be used.
     """
-    config = replace(config, model=config.model.resolved())
+    config = settle(config)
     run = open_run(config)
     tokenizer = prepare_data(config, run)
     batches = make_batches(config, run, tokenizer)
@@ -124,6 +125,39 @@ def main(config: Config) -> dict[str, Any]:
     validation = run.read_examples("validation")
     training.train(training_model, batches, config.training, run, lambda: validate(translator, validation, config))
     return evaluate(config.run)
+
+
+def tune_learning_rate(config: Config, sweep: training.Sweep) -> training.RangeTest:
+    """Trains while the learning rate rises, in a folder that is gone afterwards, and says what rate to try.
+
+    Raises:
+        UserError: the data or the config cannot be used; there is nothing to see.
+    """
+    with TemporaryDirectory(prefix="keras-transformer-") as folder:
+        options = replace(config.training, curriculum_steps=0)
+        run = training.RunDirectory(Path(folder) / "run")
+        config = settle(replace(config, run=str(run.path), resume=False, training=options))
+        tokenizer = prepare_data(config, run)
+        batches = make_batches(config, run, tokenizer)
+        model = build_model(config, run, tokenizer)
+        return training.find_learning_rate(model, batches, config.training, tokenizer.pad_id, sweep)
+
+
+def settle(config: Config) -> Config:
+    """Returns the config with every number written out: those of the model's preset, and the size of the batches."""
+    config = replace(config, model=config.model.resolved())
+    if config.training.batch_tokens != "auto":
+        return config
+    run = training.RunDirectory(config.run)
+    if config.resume:
+        run.check_exists()
+        tokens = load_config(Config, run.config).training.batch_tokens
+    else:
+        run.check_free()  # before anything is tried
+        model = {"vocabulary_size": config.vocabulary_size or DEFAULT_VOCABULARY_SIZE, **config.model.arguments()}
+        longest = max(config.max_source_length, config.max_target_length)
+        tokens = training.fitting_batch_tokens(model, config.training, longest, say)
+    return replace(config, training=replace(config.training, batch_tokens=tokens))
 
 
 def open_run(config: Config) -> training.RunDirectory:
@@ -157,7 +191,10 @@ def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokeniz
         for split in ("validation", "test"):
             new.write_examples(split, _texts(splits[split]))
         tokenize(config, new, tokenizer, splits["train"], parts)
-        make_batches(config, new, tokenizer)  # raises here, before there is a run, what would raise later
+        # raise here, before there is a run, what would raise later
+        make_batches(config, new, tokenizer)
+        if config.training.freeze:
+            training.freeze(new_model(config, tokenizer), config.training.freeze)
     return tokenizer
 
 
@@ -261,7 +298,7 @@ def make_batches(config: Config, run: training.RunDirectory, tokenizer: BytePiec
         shares = data.mixing_shares(store.parts, config.mixing_weights, config.mixing_temperature).tolist()
     return data.Seq2SeqBatches(
         store,
-        options.batch_tokens,
+        int(options.batch_tokens),
         options.seed,
         tokenizer.start_id,
         tokenizer.end_id,
@@ -287,18 +324,23 @@ def tell_batches(config: Config, batches: data.Seq2SeqBatches) -> None:
 
 
 def build_model(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> Any:
+    """Returns a new, untrained model, having written down what it is."""
+    model = new_model(config, tokenizer)
+    run.write_model(model)
+    say(f"{model.count_params():,} weights")
+    return model
+
+
+def new_model(config: Config, tokenizer: BytePieceTokenizer) -> Any:
     """Returns a new, untrained model, its weights drawn by the seed."""
     import keras
 
     from keras_transformer.models import Seq2SeqTransformer
 
     keras.utils.set_random_seed(config.training.seed)
-    model = Seq2SeqTransformer(
+    return Seq2SeqTransformer(
         tokenizer.vocabulary_size, **config.model.arguments(), dtype=config.training.dtype_policy, name="translator"
     )
-    run.write_model(model)
-    say(f"{model.count_params():,} weights")
-    return model
 
 
 def validate(translator: generation.TextToText, pairs: list[Pair], config: Config) -> training.Evaluation:

@@ -51,7 +51,7 @@ class Noise:
 
 def _repeated(words: Any, size: Any) -> Any:
     """Returns words one after the other, again and again, until there are `size` of them or more."""
-    return ops.tile(words, (size - 1) // words.shape[0] + 1)
+    return ops.tile(words, ((size - 1) // words.shape[0] + 1,))
 
 
 _noise: list[Noise] = []

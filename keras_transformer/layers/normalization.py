@@ -21,20 +21,20 @@ class LayerNormalization(keras.layers.LayerNormalization):
     """
 
     def call(self, inputs: Any) -> Any:
-        return ops.cast(_layer_norm(self.epsilon)(inputs, self.gamma, self.beta), self.compute_dtype)
+        weights = (ops.cast(ops.convert_to_tensor(weight), "float32") for weight in (self.gamma, self.beta))
+        return ops.cast(_layer_norm(self.epsilon)(ops.convert_to_tensor(inputs), *weights), self.compute_dtype)
 
 
 def _layer_norm(epsilon: float) -> Any:
     @ops.custom_gradient
     def layer_norm(inputs: Any, gamma: Any, beta: Any) -> Any:
         x = ops.cast(inputs, "float32")
-        gamma, beta = (ops.cast(ops.convert_to_tensor(weight), "float32") for weight in (gamma, beta))
         centered = x - ops.mean(x, axis=-1, keepdims=True)
         scale = ops.rsqrt(ops.mean(ops.square(centered), axis=-1, keepdims=True) + epsilon)
         normal = centered * scale
 
-        def gradient(upstream: Any) -> tuple[Any, Any, Any]:
-            upstream = ops.cast(upstream, "float32")
+        def gradient(*upstreams: Any) -> tuple[Any, Any, Any]:
+            upstream = ops.cast(upstreams[0][0] if isinstance(upstreams[0], (tuple, list)) else upstreams[0], "float32")
             weighted = upstream * gamma
             # the parts of it along the ones and along the normalised input change nothing
             mean = ops.mean(weighted, axis=-1, keepdims=True)

@@ -50,7 +50,7 @@ class TrainingModel(keras.Model):
     def __init__(
         self, model: keras.Model, label_smoothing: float = 0.0, pad_id: int = 0, parts: int = 1, **kwargs: Any
     ):
-        super().__init__(**kwargs)
+        super().__init__(name=kwargs.pop("name", "training"), **kwargs)
         self.model = model
         self.label_smoothing = label_smoothing
         self.pad_id = pad_id

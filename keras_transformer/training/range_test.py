@@ -16,7 +16,7 @@ from keras_transformer.data.batching import Seq2SeqBatches
 from keras_transformer.data.feed import feed
 from keras_transformer.errors import UserError
 from keras_transformer.training.config import TrainingConfig
-from keras_transformer.training.optimizer import own_optimizer
+from keras_transformer.training.updates import own_optimizer
 from keras_transformer.training.sweep import FEWEST_POINTS, Sweep
 from keras_transformer.training.trainer import compile_for_training
 

@@ -38,7 +38,7 @@ class NormAndAverages:
     """
 
     def __init__(self, *args: Any, clip_norm: float | None = None, averaging: float | None = None, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, name=kwargs.pop("name", type(self).__name__.lower()), **kwargs)
         self.clip_norm = clip_norm
         self.averaging = averaging
         self._updates: list[Any] = []

@@ -221,9 +221,13 @@ class TrainingConfig:
             refuse_unless(given in known, name, given, f"one of {', '.join(known)}.{close_matches(given, known)}")
         share = self.final_learning_rate
         refuse_unless(0 <= share <= 1, "final_learning_rate", share, "0 to 1, a share of learning_rate")
-        if self.weight_decay is None:
-            self.weight_decay = ADAMW_WEIGHT_DECAY if self.optimizer == "adamw" else 0.0
-        refuse_unless(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        if self.optimizer == "adam":
-            wanted = "0 with optimizer adam; adamw is adam with weight decay"
-            refuse_unless(self.weight_decay == 0, "weight_decay", self.weight_decay, wanted)
+        decay = self.decay()
+        refuse_unless(decay >= 0, "weight_decay", decay, "0 or more")
+        wanted = "0 with optimizer adam; adamw is adam with weight decay"
+        refuse_unless(decay == 0 or self.optimizer != "adam", "weight_decay", decay, wanted)
+
+    def decay(self) -> float:
+        """Returns the weight decay: the user's, else the optimizer's."""
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return ADAMW_WEIGHT_DECAY if self.optimizer == "adamw" else 0.0

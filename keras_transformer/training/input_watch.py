@@ -22,7 +22,7 @@ class InputWatch:
         ```python
         watch = InputWatch(pad_id=0)
         watched = watch.watched(batches.from_step)
-        data = feed(lambda: watched(step))  # and `watch.step_begins()` as each step begins
+        data = feed(lambda: watched(step))  # and `watch.training_begins()`, `watch.step_begins()` by a callback
         watch.point(seconds=2.5)  # {"input/padding_share": 0.07, "input/wait_share": 0.0}
         ```
     """
@@ -46,6 +46,10 @@ class InputWatch:
 
         return watching
 
+    def training_begins(self) -> None:
+        """To be called before the first step of a `fit`: TensorFlow begins a new iteration when it needs its batch."""
+        self.begun = []
+
     def step_begins(self) -> None:
         """To be called as a step begins, before it has its batch."""
         self.begun.append(time.monotonic())
@@ -65,7 +69,7 @@ class InputWatch:
 
     def _restart(self) -> None:
         self.generation += 1
-        self.made, self.begun = [], []
+        self.made = []
         self.positions = self.padding = 0
 
     def _is_made(self, inputs: dict[str, np.ndarray]) -> None:

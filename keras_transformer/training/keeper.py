@@ -164,6 +164,9 @@ class RunKeeper(keras.callbacks.Callback):
         self.tokens_before = self.progress.tokens
         self.sums = {}  # Keras sets the metrics back
 
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.watch.training_begins()
+
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.watch.step_begins()
 

@@ -74,8 +74,12 @@ class TrainingModel(keras.Model):
         ends = [rows * i // self.parts for i in range(self.parts + 1)]
         return [x[start:end] for start, end in itertools.pairwise(ends)]
 
-    def token_loss(self, hidden: Any, labels: Any) -> TokenLoss:
-        """Returns the sums over all real target tokens of `hidden [b, t, w]` against `labels [b, t]`."""
+    def token_loss(self, hidden: list[Any], labels: Any) -> TokenLoss:
+        """Returns the sums over all real target tokens of what the model's call gave, against `labels [b, t]`."""
+        parts = [self._part_loss(*pair) for pair in zip(hidden, self._parted(labels), strict=True)]
+        return TokenLoss(*(sum(terms[1:], terms[0]) for terms in zip(*parts, strict=True)))
+
+    def _part_loss(self, hidden: Any, labels: Any) -> TokenLoss:
         labels = ops.reshape(labels, (-1,))
         hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
         weights = ops.cast(ops.not_equal(labels, self.pad_id), "float32")
@@ -85,8 +89,7 @@ class TrainingModel(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        parts = [self.token_loss(hidden, labels) for hidden, labels in zip(y_pred, self._parted(y), strict=True)]
-        sums = TokenLoss(*(sum(terms[1:], terms[0]) for terms in zip(*parts, strict=True)))
+        sums = self.token_loss(y_pred, y)
         weight = ops.maximum(sums.weight, 1.0)
         means = {"loss": sums.loss, "nll": sums.negative_log_likelihood, "token_accuracy": sums.correct}
         for name, total in means.items():

@@ -58,14 +58,14 @@ def make_optimizer(config: TrainingConfig, variables: Sequence[Any]) -> Any:
     common: dict[str, Any] = {"clip_norm": config.clip_norm, "averaging": config.averaging}
     if config.optimizer == "adam":
         return Adam(schedule, beta_2=config.beta_2, epsilon=EPSILON, **common)
-    common["weight_decay"] = config.weight_decay or None
+    decay = config.decay()
     optimizer: Any
     if config.optimizer == "adamw":
-        optimizer = AdamW(schedule, beta_2=config.beta_2, epsilon=EPSILON, **common)
+        optimizer = AdamW(schedule, beta_2=config.beta_2, epsilon=EPSILON, weight_decay=decay, **common)
     elif config.optimizer == "lion":
-        optimizer = Lion(schedule, **common)
+        optimizer = Lion(schedule, weight_decay=decay or None, **common)
     else:
-        optimizer = Adafactor(schedule, relative_step=False, **common)
+        optimizer = Adafactor(schedule, relative_step=False, weight_decay=decay or None, **common)
     optimizer.exclude_from_weight_decay(var_list=undecayed(variables, config.no_weight_decay))
     return optimizer
 

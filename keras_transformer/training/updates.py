@@ -38,7 +38,8 @@ class NormAndAverages:
     """
 
     def __init__(self, *args: Any, clip_norm: float | None = None, averaging: float | None = None, **kwargs: Any):
-        super().__init__(*args, name=kwargs.pop("name", type(self).__name__.lower()), **kwargs)
+        # Keras would number the names: a resumed training is to find its variables by theirs
+        super().__init__(*args, **{"name": type(self).__name__.lower(), **kwargs})
         self.clip_norm = clip_norm
         self.averaging = averaging
         self._updates: list[Any] = []
@@ -55,7 +56,7 @@ class NormAndAverages:
 
     def _backend_update_step(self: Any, grads: list[Any], trainable_variables: list[Any], learning_rate: Any) -> None:
         """What Keras calls with the gradients of a whole update, summed over micro-batches."""
-        grads = _weighed([ops.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
+        grads = weighed([ops.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
         norm = global_norm(grads)
         self.gradient_norm.assign(norm)
         factor = 1.0 if self.clip_norm is None else ops.minimum(1.0, self.clip_norm / ops.maximum(norm, 1e-12))
@@ -89,7 +90,7 @@ def global_norm(grads: Sequence[Any]) -> Any:
     return ops.sqrt(sum(ops.sum(ops.square(ops.cast(gradient, "float32"))) for gradient in grads))
 
 
-def _weighed(grads: list[Any], variables: Sequence[Any]) -> list[Any]:
+def weighed(grads: list[Any], variables: Sequence[Any]) -> list[Any]:
     """Returns the gradients divided by that of the token weight, if there is one."""
     weights = [gradient for gradient, v in zip(grads, variables, strict=True) if v.name == TOKEN_WEIGHT]
     if not weights:

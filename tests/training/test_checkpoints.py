@@ -139,8 +139,8 @@ def test_another_model_is_named(model: TrainingModel, make_model: Callable[..., 
     wider = make_model(CONFIG, hidden_dim=16)
     with pytest.raises(
         UserError,
-        match=r"step-00000003.npz is of another model: it has 0000/token_embedding/embeddings \[12, 8\] where this one "
-        r"has 0000/token_embedding/embeddings \[12, 16\]",
+        match=r"step-00000003.npz is of another model: it has 0002/token_embedding/embeddings \[12, 8\] where this one "
+        r"has 0002/token_embedding/embeddings \[12, 16\]",
     ):
         load_checkpoint(path, wider)
     without = make_model(TrainingConfig(clip_norm=1.0, averaging=None))

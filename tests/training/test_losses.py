@@ -99,10 +99,14 @@ def training_model() -> TrainingModel:
 def loss_and_gradients(
     training_model: TrainingModel, x: dict[str, np.ndarray], y: np.ndarray
 ) -> tuple[float, list[Any]]:
+    """Returns the mean over tokens, and its gradients, as the optimizer makes them of the gradients of the sum."""
     with tf.GradientTape() as tape:
         loss = training_model.compute_loss(x, y, training_model(x, training=True))
-    gradients = tape.gradient(loss, [variable.value for variable in training_model.trainable_variables])
-    return float(loss), [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
+    variables = training_model.trainable_variables
+    gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, [variable.value for variable in variables])]
+    weight = next(float(g) for g, v in zip(gradients, variables, strict=True) if v is training_model.token_weight)
+    mean = float(loss) / weight if weight else float(loss)
+    return mean, [gradient.numpy() for gradient in weighed(gradients, variables)]
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 5), (3, 4, 12), (8, 4, 5), (40, 12, 16)])
@@ -112,11 +116,26 @@ def test_padding_and_batch_shape_change_neither_loss_nor_gradients(
     expected, expected_gradients = loss_and_gradients(training_model, *batch(3, 4, 5))
     loss, gradients = loss_and_gradients(training_model, *batch(*shape))
     assert loss == pytest.approx(expected, abs=1e-5)
-    assert all(np.abs(gradient).max() > 0 for gradient in expected_gradients[:1])
+    assert sum(np.abs(gradient).max() > 0 for gradient in expected_gradients) > 20
     for variable, gradient, other in zip(
         training_model.trainable_variables, gradients, expected_gradients, strict=True
     ):
         np.testing.assert_allclose(gradient, other, atol=1e-5, err_msg=variable.path)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 5])
+def test_parts_change_nothing(training_model: TrainingModel, parts: int) -> None:
+    """Also where there are more parts than rows."""
+    x, y = batch(4, 6, 7)
+    expected, expected_gradients = loss_and_gradients(training_model, x, y)
+    training_model.parts = parts
+    try:
+        loss, gradients = loss_and_gradients(training_model, x, y)
+    finally:
+        training_model.parts = 1
+    assert loss == pytest.approx(expected, abs=1e-5)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(gradient, other, atol=1e-5)
 
 
 def test_the_loss_is_that_of_all_logits(training_model: TrainingModel) -> None:

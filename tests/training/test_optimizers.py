@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+from keras_transformer.config import parse_config
 from keras_transformer.errors import UserError
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.optimizers import (
@@ -28,6 +30,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 @keras.saving.register_keras_serializable(package="test")
 class PlainDescent(NormAndAverages, keras.optimizers.SGD):
     """The simplest optimizer, on which clipping and averages are seen at once."""
+
+
+@dataclass
+class Recipe:
+    """The config of a recipe."""
+
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 def clipped(gradient: np.ndarray, most: float | None) -> np.ndarray:
@@ -125,6 +134,7 @@ def test_config_round_trip(cls: type) -> None:
     optimizer = cls(1e-3, clip_norm=0.5, averaging=0.9, weight_decay=0.1)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert type(again) is cls
+    assert again.name == cls.__name__.lower()
     assert again.get_config() == optimizer.get_config()
     assert (again.clip_norm, again.averaging, again.weight_decay) == (0.5, 0.9, 0.1)
 
@@ -142,10 +152,19 @@ def test_what_is_refused(options: dict[str, object], message: str) -> None:
         TrainingConfig(**options)  # type: ignore[arg-type]
 
 
-def test_adamw_decays_unless_told_otherwise() -> None:
-    assert TrainingConfig(optimizer="adamw").weight_decay == 0.01
-    assert TrainingConfig(optimizer="adamw", weight_decay=0.0).weight_decay == 0.0
-    assert TrainingConfig(optimizer="lion").weight_decay == 0.0
+@pytest.mark.parametrize(
+    ("flags", "decay"),
+    [
+        (["--training.optimizer", "adamw"], 0.01),
+        (["--training.optimizer", "adamw", "--training.weight_decay", "0"], 0.0),
+        (["--training.optimizer", "lion"], None),
+        (["--training.optimizer", "lion", "--training.weight_decay", "0.5"], 0.5),
+        (["--training.optimizer", "adafactor", "--training.weight_decay", "0.5"], 0.5),
+    ],
+)
+def test_adamw_decays_unless_told_otherwise(flags: list[str], decay: float | None) -> None:
+    config = parse_config(Recipe, None, flags).training
+    assert make_optimizer(config, []).weight_decay == decay
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from keras_transformer._discovery import recipe_names
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("keras_transformer", "recipes", "export")
 TENSORFLOW_HOMES = (
+    "keras_transformer/_compiled.py",
     "keras_transformer/text/",
     "keras_transformer/training/tensorboard.py",
     "keras_transformer/data/feed.py",

@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     from keras_transformer.layers.attention import MultiHeadAttention as MultiHeadAttention
     from keras_transformer.layers.blocks import TransformerDecoderBlock as TransformerDecoderBlock
     from keras_transformer.layers.blocks import TransformerEncoderBlock as TransformerEncoderBlock
+    from keras_transformer.layers.dropout import Dropout as Dropout
     from keras_transformer.layers.embedding import PositionEmbedding as PositionEmbedding
     from keras_transformer.layers.embedding import SinePositionEncoding as SinePositionEncoding
     from keras_transformer.layers.embedding import TokenEmbedding as TokenEmbedding
     from keras_transformer.layers.feed_forward import FeedForward as FeedForward
+    from keras_transformer.layers.normalization import LayerNormalization as LayerNormalization
     from keras_transformer.layers.normalization import RootMeanSquareScaling as RootMeanSquareScaling
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "Dropout": "dropout",
         "FeedForward": "feed_forward",
+        "LayerNormalization": "normalization",
         "MultiHeadAttention": "attention",
         "PositionEmbedding": "embedding",
         "RootMeanSquareScaling": "normalization",

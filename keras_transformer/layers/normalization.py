@@ -15,14 +15,21 @@ class LayerNormalization(keras.layers.LayerNormalization):
     `(x - mean) / sqrt(variance + epsilon) * gamma + beta`, computed in float32. Differentiated operation by operation
     it takes twice as long: measured, see benchmarks/train.py.
 
-    Args: those of `keras.layers.LayerNormalization`.
+    Args:
+        epsilon: added to the variance.
 
     Input and output: `[..., w]`.
     """
 
+    def __init__(self, epsilon: float = 1e-5, **kwargs: Any):
+        super().__init__(axis=-1, epsilon=epsilon, **kwargs)
+
     def call(self, inputs: Any) -> Any:
         weights = (ops.cast(ops.convert_to_tensor(weight), "float32") for weight in (self.gamma, self.beta))
         return ops.cast(_layer_norm(self.epsilon)(ops.convert_to_tensor(inputs), *weights), self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**keras.layers.Layer.get_config(self), "epsilon": self.epsilon}
 
 
 def _layer_norm(epsilon: float) -> Any:

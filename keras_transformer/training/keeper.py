@@ -22,11 +22,11 @@ from keras_transformer.training.divergence import STEP_BACK_FACTOR, Diverged, ad
 from keras_transformer.training.input_watch import InputWatch
 from keras_transformer.training.last_weights import LastWeights
 from keras_transformer.training.model import TrainingModel
-from keras_transformer.training.updates import averaged_weights, own_optimizer
 from keras_transformer.training.panels import Panels
 from keras_transformer.training.run_directory import RunDirectory
 from keras_transformer.training.schedules import make_schedule
 from keras_transformer.training.tensorboard import TensorBoardLog, sample_table
+from keras_transformer.training.updates import averaged_weights, own_optimizer
 
 LOG_EVERY = 25  # steps between the points of a TensorBoard curve
 

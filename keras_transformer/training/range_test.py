@@ -16,9 +16,9 @@ from keras_transformer.data.batching import Seq2SeqBatches
 from keras_transformer.data.feed import feed
 from keras_transformer.errors import UserError
 from keras_transformer.training.config import TrainingConfig
-from keras_transformer.training.updates import own_optimizer
 from keras_transformer.training.sweep import FEWEST_POINTS, Sweep
 from keras_transformer.training.trainer import compile_for_training
+from keras_transformer.training.updates import own_optimizer
 
 SMOOTHING = 0.9  # share that a smoothed loss keeps of the one before
 EXPLOSION = 1.1  # a smoothed loss of so many times the first one ends the test: all that was learned is lost

@@ -86,6 +86,8 @@ CASES = {
     ),
     "self_attention": Case("MultiHeadAttention", ATTENTION, {"query": vectors}, "padding_mask"),
     "cross_attention": Case("MultiHeadAttention", ATTENTION, {"query": vectors, "value": vectors}),
+    "dropout": Case("Dropout", {"rate": 0.2, "seed": 4}),
+    "layer_normalization": Case("LayerNormalization", {"epsilon": 1e-4}),
     "position_embedding": Case("PositionEmbedding", {"max_length": 9}, keeps_mask=False),
     "root_mean_square_scaling": Case("RootMeanSquareScaling", {"epsilon": 1e-3}),
     "sine_positions": Case("SinePositionEncoding", {"max_wavelength": 500.0}, keeps_mask=False),
@@ -198,7 +200,7 @@ def test_half_precision_is_near_float32(case: Case, policy: str) -> None:
 def test_one_training_step(case: Case, policy: str) -> None:
     model, values = case.model(policy), case.values()
     if not model.trainable_weights:
-        assert case.layer in ("SinePositionEncoding", "RootMeanSquareScaling")
+        assert case.layer in ("Dropout", "SinePositionEncoding", "RootMeanSquareScaling")
         return
     before = [np.asarray(weight).copy() for weight in model.trainable_weights]
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from keras_transformer.layers import RootMeanSquareScaling
+from keras_transformer.layers import LayerNormalization, RootMeanSquareScaling
 from keras_transformer.layers.normalization import normalization
 
 X = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32") * 3 + 1
@@ -41,3 +43,20 @@ def test_every_kind_has_its_epsilon_and_name(kind: str) -> None:
 def test_an_unknown_kind() -> None:
     with pytest.raises(ValueError, match="must be 'layer_norm', 'rms_norm' or 'rms_scaling'; received 'batch_norm'"):
         normalization("batch_norm", 1e-5)
+
+
+def test_gradients_of_layer_normalisation_are_kerass() -> None:
+    random = np.random.default_rng(5)
+    x, weight = tf.constant(random.normal(3.0, 2.0, (4, 7, 16)).astype("float32")), random.normal(size=(4, 7, 16))
+    found = []
+    for layer in (LayerNormalization(epsilon=1e-5), keras.layers.LayerNormalization(epsilon=1e-5)):
+        layer.build(x.shape)
+        layer.set_weights([np.linspace(-1, 2, 16, dtype="float32"), np.linspace(3, -1, 16, dtype="float32")])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            output = layer(x)
+            loss = tf.reduce_sum(output * weight.astype("float32"))
+        gradients = tape.gradient(loss, [x, *(variable.value for variable in layer.trainable_variables)])
+        found.append([output, *gradients])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.training import TrainingModel, linear_cross_entropy
+from keras_transformer.training.updates import weighed
 from tests.layers.reference import randomize, softmax
 
 POSITIONS, WIDTH, VOCABULARY = 11, 6, 9

@@ -20,7 +20,7 @@ def chart(title: str, curves: dict[str, Sequence[Point]], x: int = 0, y: int = 0
 
     Args:
         title: what is shown.
-        curves: by name, (step, value); values that are not finite leave a gap in nothing: they are left out.
+        curves: by name, (step, value); values that are not finite are left out.
         x, y: where it stands in an `<svg>` around it.
 
     Example:
@@ -74,13 +74,18 @@ def _axes(right: float, low: float, high: float) -> list[str]:
     for share in (0.0, 0.5, 1.0):
         y = _y(low + share * (high - low), low, high)
         parts.append(f"<path d='M{LEFT} {y:.1f}H{WIDTH - RIGHT}' stroke='#868e96' stroke-opacity='.3'/>")
-        value = f"{low + share * (high - low):.3g}"
-        parts.append(f"<text x='{LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{value}</text>")
+        parts.append(
+            f"<text x='{LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{_short(low + share * (high - low))}</text>"
+        )
     for share in (0.0, 0.5, 1.0):
         anchor = "start" if share == 0 else "end" if share == 1 else "middle"
         x = LEFT + share * (WIDTH - LEFT - RIGHT)
         parts.append(f"<text x='{x:.1f}' y='{HEIGHT - 6}' text-anchor='{anchor}'>{share * right:,.0f}</text>")
     return parts
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _line(points: Sequence[Point], right: float, low: float, high: float, color: str) -> list[str]:

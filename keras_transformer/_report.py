@@ -22,8 +22,9 @@ MARK = "<!-- keras-transformer report -->"  # a file that holds it may be writte
 NOT_SCORES = ("step", "seconds", "target_tokens", "skipped_steps")
 STYLE = """\
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem .7rem; text-align: left; vertical-align: top; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; } svg { max-width: 100%; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+td, th { padding: .2rem .7rem; text-align: left; vertical-align: top; }
 tr { border-bottom: 1px solid #8884; } pre { overflow-x: auto; padding: .7rem; background: #8882; }
 """
 

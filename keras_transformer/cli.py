@@ -29,6 +29,7 @@ from keras_transformer._discovery import (
 )
 from keras_transformer._quiet import filtered_stderr, quiet_tensorflow
 from keras_transformer._search_flags import add_align_flags, add_search_flags, align_of, search_of
+from keras_transformer._threads import use_one_thread_an_operation
 from keras_transformer._tune_lr import add_sweep_flags, tune
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export.precisions import PRECISIONS
@@ -100,6 +101,7 @@ def _show_warning(message: Warning | str, *place: object, **more: object) -> Non
 
 
 def train(arguments: argparse.Namespace) -> int:
+    use_one_thread_an_operation()
     given = _configured(arguments, _recipe_parser("train", arguments.recipe))
     if given is not None:
         recipe, config, _ = given
@@ -108,6 +110,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def tune_lr(arguments: argparse.Namespace) -> int:
+    use_one_thread_an_operation()
     parser = _recipe_parser("tune-lr", arguments.recipe)
     add_sweep_flags(parser)
     given = _configured(arguments, parser)
@@ -139,6 +142,7 @@ def _configured(arguments: argparse.Namespace, parser: Parser) -> tuple[Any, Any
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
+    use_one_thread_an_operation()
     recipe = importlib.import_module(f"keras_transformer.recipes.{task_of(arguments.run)}")
     names = ("data", "limit", "batch_tokens")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}

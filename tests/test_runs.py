@@ -283,3 +283,4 @@ def test_charts() -> None:
     assert (x0, x1) == (56, 408)
     assert 28 < y1 < y0 < 196
     assert drawn.count("<circle") == 1
+    assert ">12,000</text>" in chart("x", {"a": [(0, 10_000.0), (1, 14_000.0)]})

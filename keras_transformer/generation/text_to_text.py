@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from keras_transformer._threads import operations_at_once
 from keras_transformer.errors import UserError
 from keras_transformer.generation.alignment import Alignment, align_words
 from keras_transformer.generation.constraints import NEVER
@@ -87,6 +91,7 @@ class TextToText:
         self.max_source_length = max_source_length
         self.max_target_length = max_target_length
         self.batch_tokens = batch_tokens
+        self._making = Lock()
         self._decoders: dict[tuple[SearchOptions, bool, int | None], Decoder] = {}
 
     def predict(self, texts: Sequence[str], cut: bool = False, search: SearchOptions = GREEDY) -> list[str]:
@@ -150,17 +155,26 @@ class TextToText:
             track: goes through the batches, such as one that shows progress.
         """
         answers = [[Found(np.zeros(0, np.int32), 0.0, 0.0, True, ())]] * len(sources)
-        for rows in track(list(self._batches(sources, rows_per_sentence(search)))):
+        batches = list(self._batches(sources, rows_per_sentence(search)))
+
+        def answer(rows: list[int]) -> None:
             found = self._search_batch(self._padded([sources[row] for row in rows]), search)
             for place, row in enumerate(rows):
                 answers[row] = self._answers(found, place)
+
+        with _side_by_side() as each:
+            for _ in zip(track(batches), each(answer, batches), strict=True):
+                pass
         return answers
 
     def _search_batch(self, source_ids: np.ndarray, search: SearchOptions) -> Hypotheses:
         """Searches with little room for the answers first, and with all of it if that is not enough for one of them."""
         room = 2 * source_ids.shape[1]
         for length in (*(length for length in TRY_LENGTHS if room <= length < self.max_target_length), None):
-            found = Hypotheses(**self.decoder(search, True, length).predict_on_batch(source_ids))
+            with self._making:  # one at a time is made; Keras traces it at its first batch
+                decoder = self.decoder(search, True, length)
+                decoder.make_predict_function()
+            found = Hypotheses(**decoder.predict_on_batch(source_ids))
             if length is None or found.steps[0] < length:
                 return found
         raise AssertionError("the whole length is tried last")
@@ -237,6 +251,20 @@ class TextToText:
         for row, ids in zip(padded, sources, strict=True):
             row[: len(ids)] = ids
         return padded
+
+
+@contextmanager
+def _side_by_side() -> Iterator[Callable[..., Iterator[Any]]]:
+    """Gives a `map` that works on several batches at once where TensorFlow's operations have one thread each."""
+    workers = operations_at_once()
+    if workers == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield pool.map
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C, what has not begun does not
 
 
 def _warn(text: str) -> None:

@@ -9,31 +9,16 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer._threads import operations_at_once
 from keras_transformer.errors import UserError
 
-INTRA, INTER = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 MOST_PARTS = 8
 XLA_FLAG = "--xla_gpu_deterministic_ops=true"
 
 
-def use_one_thread_an_operation() -> None:
-    """Has TensorFlow run each operation on one thread of a CPU, and several operations at once; call before its import.
-
-    A training then computes parts of a batch side by side, see `parts_of_a_batch`, and no operation waits for the
-    slowest of its threads. The variables TF_NUM_INTRAOP_THREADS and TF_NUM_INTEROP_THREADS, where set, stand.
-    """
-    if not {INTRA, INTER} & os.environ.keys():
-        os.environ.update({INTRA: "1", INTER: str(_processors())})
-
-
 def parts_of_a_batch() -> int:
     """Returns into how many parts a training parts its batches: one for each processor, if operations take one."""
-    single = keras.backend.backend() == "tensorflow" and os.environ.get(INTRA) == "1" and not _has_gpu()
-    return min(_processors(), MOST_PARTS) if single else 1
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if _has_gpu() else min(operations_at_once(), MOST_PARTS)
 
 
 def make_deterministic() -> None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import keras
 from rich.console import Console
@@ -29,6 +29,7 @@ from keras_transformer.training.tensorboard import TensorBoardLog, sample_table
 from keras_transformer.training.updates import averaged_weights, own_optimizer
 
 LOG_EVERY = 25  # steps between the points of a TensorBoard curve
+Totals = dict[str, list[float]]
 
 
 @dataclass
@@ -47,6 +48,17 @@ class Evaluation:
 
 
 @dataclass
+class Point:
+    """What was counted at the last point of the curves; the next one shows what came since. See `Progress`."""
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: float = 0.0
+    iterations: int = 0
+    totals: Totals = field(default_factory=dict)
+
+
+@dataclass
 class Progress:
     """Where a training stands; saved with every checkpoint.
 
@@ -55,6 +67,8 @@ class Progress:
         seconds: of training, those of the evaluations included.
         loss_mean: running mean of the loss, which tells an explosion.
         steps_back: times that the training went back to a checkpoint after it had diverged.
+        totals: of each metric since the last evaluation: sum and number of target tokens.
+        point: where the last point of the curves stands.
         Others: what their names say.
     """
 
@@ -67,6 +81,12 @@ class Progress:
     evaluations_since_best: int = 0
     loss_mean: float | None = None
     steps_back: int = 0
+    totals: Totals = field(default_factory=dict)
+    point: Point = field(default_factory=lambda: Point())
+
+    def __post_init__(self) -> None:
+        if isinstance(self.point, dict):  # as it comes from a checkpoint
+            self.point = Point(**self.point)
 
 
 class RunKeeper(keras.callbacks.Callback):
@@ -108,6 +128,7 @@ class RunKeeper(keras.callbacks.Callback):
 
     def start(self) -> None:
         """Makes ready for the first step, of all or since a resume."""
+        self.run.remove_unfinished()
         if self.progress.steps_back:
             self._lower_learning_rate()
         if self.config.step_back and not checkpoints(self.run.checkpoints):
@@ -129,12 +150,25 @@ class RunKeeper(keras.callbacks.Callback):
         self.clock = time.monotonic()
         with self._writing("the curve"):
             self.curve = Curve(self.run.curve, progress.step)
-        self.looked = progress.step  # when the loss was last seen to be as it should
+        self.started = self.looked = progress.step  # looked: when the loss was last seen to be as it should
         self.loss_mean = progress.loss_mean
-        self.taken = self._iterations()
-        self.point = (progress.step, progress.seconds, progress.tokens)
-        self.tokens_before = progress.tokens
-        self.sums: dict[str, tuple[float, float]] = {}  # of each metric at the last point of its curve
+        self._restore_totals()
+
+    def _restore_totals(self) -> None:
+        """Sets the metrics to what they were: a resumed training shows the same curve."""
+        for name, (total, count) in self.progress.totals.items():
+            self._set_metric(name, total, count)
+        _, counted = self.progress.totals.get("loss", (0.0, 0.0))
+        self.tokens_before = self.progress.tokens - counted
+
+    def _set_metric(self, name: str, total: float, count: float) -> None:
+        metric = self.training_model.token_means[name]
+        metric.total.assign(total)
+        metric.count.assign(count)
+
+    def _totals(self) -> Totals:
+        metrics = self.training_model.token_means
+        return {name: [float(metric.total), float(metric.count)] for name, metric in metrics.items()}
 
     def is_evaluated(self) -> bool:
         """Returns whether the weights as they are now have been evaluated."""
@@ -161,8 +195,7 @@ class RunKeeper(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.clock = time.monotonic()
-        self.tokens_before = self.progress.tokens
-        self.sums = {}  # Keras sets the metrics back
+        self._restore_totals()  # Keras has set the metrics back
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self.watch.training_begins()
@@ -194,7 +227,7 @@ class RunKeeper(keras.callbacks.Callback):
         self._look()
         finite_values(numbered_variables(self.training_model.trainable_variables))
         if not self.interrupted:
-            self._evaluate(logs or {})
+            self._evaluate()
         self.checkpoint()
         self.log.flush()
 
@@ -209,7 +242,7 @@ class RunKeeper(keras.callbacks.Callback):
         with self._writing("the checkpoint"):
             if self.last_weights and step and step % self.config.checkpoint_every == 0:
                 self.last_weights.keep(self.training_model, step)  # before the checkpoint, which relies on it
-            save_checkpoint(self.run.checkpoints, self.training_model, step, vars(self.progress))
+            save_checkpoint(self.run.checkpoints, self.training_model, step, asdict(self.progress))
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
@@ -219,8 +252,7 @@ class RunKeeper(keras.callbacks.Callback):
         spent = time.monotonic() - start
         self.progress.seconds += spent
         self.progress.evaluation_seconds += spent
-        step, seconds, tokens = self.point
-        self.point = (step, seconds + spent, tokens)
+        self.progress.point.seconds += spent
         self.clock += spent
 
     @contextmanager
@@ -238,22 +270,26 @@ class RunKeeper(keras.callbacks.Callback):
     def _look(self) -> dict[str, float]:
         """Returns the means over the target tokens since the last point of the curves, after a look at the loss.
 
+        None where a batch overflowed float16: the mean of an infinite loss says nothing.
+
         Raises:
             Diverged: see `check_loss`; or the last gradient was not finite, or all steps since the point overflowed.
         """
         getattr(self.training_model, "jax_state_sync", lambda: None)()  # on JAX, variables lag behind inside `fit`
-        means, count = {}, 0.0
-        for name, metric in self.training_model.token_means.items():
-            total_before, count_before = self.sums.get(name, (0.0, 0.0))
-            count = float(metric.count) - count_before
-            means[name] = (float(metric.total) - total_before) / max(count, 1.0)
-        self.progress.tokens = self.tokens_before + float(self.training_model.token_means["loss"].count)
-        if count and not self._is_passing_overflow(means["loss"]):
-            self.loss_mean = check_loss(means["loss"], self.progress.loss_mean)
-            norm = float(own_optimizer(self.training_model).gradient_norm)
-            if not math.isfinite(norm):
-                raise Diverged(f"the norm of the gradient is {norm}")
-            self.looked = self.progress.step
+        progress, means, tokens = self.progress, {}, 0.0
+        progress.totals = self._totals()
+        for name, (total, count) in progress.totals.items():
+            total_before, count_before = progress.point.totals.get(name, (0.0, 0.0))
+            tokens = count - count_before
+            means[name] = (total - total_before) / max(tokens, 1.0)
+        progress.tokens = self.tokens_before + progress.totals["loss"][1]
+        if not tokens or self._is_passing_overflow(means["loss"]):
+            return {}
+        self.loss_mean = check_loss(means["loss"], progress.loss_mean)
+        norm = float(own_optimizer(self.training_model).gradient_norm)
+        if not math.isfinite(norm):
+            raise Diverged(f"the norm of the gradient is {norm}")
+        self.looked = progress.step
         return means
 
     def _is_passing_overflow(self, loss: float) -> bool:
@@ -264,17 +300,17 @@ class RunKeeper(keras.callbacks.Callback):
         """
         if not self._scales_loss():
             return False
-        steps, taken = self.progress.step - self.point[0], self._iterations() - self.taken
+        progress, point = self.progress, self.progress.point
+        steps, taken = progress.step - point.step, self._iterations() - point.iterations
         scale = float(self.training_model.optimizer.dynamic_scale)
         if steps >= LOG_EVERY and not taken and scale < 1:
             raise Diverged(f"the last {steps} gradients all overflowed float16, at a loss scale of {scale:.3g}")
         if math.isfinite(loss) or not taken:
             return False
-        for name, metric in self.training_model.token_means.items():
-            total, count = self.sums.get(name, (0.0, 0.0))
-            self.tokens_before += float(metric.count) - count if name == "loss" else 0.0
-            metric.total.assign(total)
-            metric.count.assign(count)
+        self.tokens_before += progress.totals["loss"][1] - point.totals.get("loss", [0.0, 0.0])[1]
+        for name in progress.totals:
+            progress.totals[name] = point.totals.get(name, [0.0, 0.0])
+            self._set_metric(name, *progress.totals[name])
         return True
 
     def step_back(self, error: Diverged) -> None:
@@ -286,15 +322,19 @@ class RunKeeper(keras.callbacks.Callback):
             UserError: the training went back `config.step_back` times already, or there is no checkpoint.
         """
         progress, saved = self.progress, checkpoints(self.run.checkpoints)
-        what = f"training diverged between steps {self.looked} and {progress.step}: {error}"
+        between = f"between steps {self.looked} and {progress.step}"
+        where = f"at step {progress.step}" if self.looked == progress.step else between
+        what = f"training diverged {where}: {error}"
         if progress.steps_back >= self.config.step_back or not saved:
             kept = f"{saved[-1].name} is intact" if saved else "there is no checkpoint yet"
-            times = f"; it went back {progress.steps_back} times" if progress.steps_back else ""
+            times = f", after it went back {progress.steps_back} of {self.config.step_back} times"
+            times = times if progress.steps_back else ""
             again = "" if self.config.step_back else ", or training.step_back 3, which goes back to it by itself"
             raise UserError(f"{self.run.path}: {what}{times}; {kept}; try {advice(self.config)}{again}") from None
         spent = {"seconds": progress.seconds, "evaluation_seconds": progress.evaluation_seconds}
         steps_back = progress.steps_back + 1
-        vars(progress).update(load_checkpoint(saved[-1], self.training_model), **spent, steps_back=steps_back)
+        state = {**load_checkpoint(saved[-1], self.training_model), **spent, "steps_back": steps_back}
+        vars(progress).update(vars(Progress(**state)))
         self.training_model.reset_metrics()
         self._stand_at_checkpoint()
         rate = self._lower_learning_rate()
@@ -316,39 +356,37 @@ class RunKeeper(keras.callbacks.Callback):
 
     def _log_point(self, means: dict[str, float]) -> None:
         """Writes the curves of training: each point a mean over the target tokens since the last point."""
-        progress, (step, seconds, tokens) = self.progress, self.point
+        progress, point = self.progress, self.progress.point
         optimizer = own_optimizer(self.training_model)
         values = {f"train/{name}": mean for name, mean in means.items()}
         values["train/learning_rate"] = float(optimizer.learning_rate)
         values["train/gradient_norm"] = float(optimizer.gradient_norm)
-        if progress.seconds > seconds and progress.tokens > tokens and progress.step > step:
-            values["train/tokens_per_second"] = (progress.tokens - tokens) / (progress.seconds - seconds)
+        if progress.seconds > point.seconds and progress.tokens > point.tokens:
+            values["train/tokens_per_second"] = (progress.tokens - point.tokens) / (progress.seconds - point.seconds)
         if self._scales_loss():
             values["train/skipped_steps"] = self.skipped_steps()
             values["train/loss_scale"] = float(self.training_model.optimizer.dynamic_scale)
-        values.update(self.watch.point(progress.seconds - seconds))
+        values.update(self.watch.point(progress.seconds - point.seconds))
         self.log.scalars(values, progress.step)
         with self._writing("the curve"):
             self.curve.append(progress.step, values)
         self._tell_endless_warm_up()
+        progress.loss_mean = self.loss_mean
         self._stand_at_point()
 
     def _stand_at_point(self) -> None:
         """Begins the next stretch of the curves here."""
         progress = self.progress
-        progress.loss_mean = self.loss_mean
-        self.taken = self._iterations()
-        self.point = (progress.step, progress.seconds, progress.tokens)
-        for name, metric in self.training_model.token_means.items():
-            self.sums[name] = (float(metric.total), float(metric.count))
+        totals = {name: list(pair) for name, pair in progress.totals.items()}
+        progress.point = Point(progress.step, progress.seconds, progress.tokens, self._iterations(), totals)
 
     def _tell_endless_warm_up(self) -> None:
         """Warns once if, at the speed since the last point, the minutes end before the warm-up does."""
-        progress, (step, seconds, _) = self.progress, self.point
-        if self.config.minutes is None or self.warned_of_warm_up or step == 0 or progress.seconds <= seconds:
+        progress, point = self.progress, self.progress.point
+        if self.config.minutes is None or self.warned_of_warm_up or point.step <= self.started:
             return  # the first point holds the compilation
-        left = 60 * self.config.minutes - progress.seconds
-        last = progress.step + left * (progress.step - step) / (progress.seconds - seconds)
+        left, seconds = 60 * self.config.minutes - progress.seconds, progress.seconds - point.seconds
+        last = progress.step + left * (progress.step - point.step) / max(seconds, 1e-9)
         if last < self.config.warmup_steps:
             self.warned_of_warm_up = True
             self.console.print(
@@ -357,25 +395,26 @@ class RunKeeper(keras.callbacks.Callback):
                 highlight=False,
             )
 
-    def _evaluate(self, logs: dict[str, float]) -> None:
+    def _evaluate(self) -> None:
         start = time.monotonic()
         with self._averaged_weights():
-            self._score_weights(logs, start)
+            self._score_weights(start)
 
     def _averaged_weights(self) -> AbstractContextManager[None]:
         if self.last_weights:
             return self.last_weights.mean(self.training_model, self.progress.step)
         return averaged_weights(self.training_model)
 
-    def _score_weights(self, logs: dict[str, float], start: float) -> None:
+    def _score_weights(self, start: float) -> None:
         progress = self.progress
+        trained = {name: total / count for name, (total, count) in progress.totals.items() if count}
         evaluation = self.evaluate()
         self.panels.at_evaluation(progress.step, evaluation.samples)
         progress.seconds += time.monotonic() - start
         progress.evaluation_seconds += time.monotonic() - start
-        self.point = (progress.step, progress.seconds, progress.tokens)
-        self.taken = self._iterations()
         self.clock = time.monotonic()
+        progress.totals = {}  # the next epoch of `fit` counts anew
+        self._stand_at_point()
         better = progress.best_score is None or evaluation.score > progress.best_score
         if better:
             with self._writing("the best weights"):
@@ -388,7 +427,7 @@ class RunKeeper(keras.callbacks.Callback):
         else:
             progress.evaluations_since_best += 1
         with self._writing("the evaluation"):
-            self._record(evaluation, logs, better)
+            self._record(evaluation, trained, better)
         if self.is_out_of_patience():
             self.console.print(f"stopping: no better score in {self.config.patience} evaluations", highlight=False)
             self.training_model.stop_training = True
@@ -402,7 +441,7 @@ class RunKeeper(keras.callbacks.Callback):
         finally:
             beside.unlink(missing_ok=True)
 
-    def _record(self, evaluation: Evaluation, logs: dict[str, float], better: bool) -> None:
+    def _record(self, evaluation: Evaluation, trained: dict[str, float], better: bool) -> None:
         """Writes an evaluation to metrics.json, samples.txt, TensorBoard and the terminal."""
         progress, skipped = self.progress, self.skipped_steps()
         rate = progress.tokens / max(progress.seconds - progress.evaluation_seconds, 1e-9)
@@ -411,7 +450,7 @@ class RunKeeper(keras.callbacks.Callback):
             "seconds": round(progress.seconds, 1),
             "target_tokens": int(progress.tokens),
             **({"skipped_steps": skipped} if self._scales_loss() else {}),
-            **{f"train_{name}": round(value, 5) for name, value in logs.items() if math.isfinite(value)},
+            **{f"train_{name}": round(value, 5) for name, value in trained.items() if math.isfinite(value)},
             **{name: round(value, 5) for name, value in evaluation.metrics.items()},
         }
         self.history.append(entry)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,13 @@ class RunDirectory:
         if not self.config.is_file():
             raise UserError(f"{self.path} is no run directory: it has no config.yaml")
 
+    def remove_unfinished(self) -> None:
+        """Removes files whose writer was killed before they were whole; nobody else may be writing to the run."""
+        for folder in (self.path, self.checkpoints):
+            for path in folder.glob("*.tmp") if folder.is_dir() else ():
+                if re.search(r"\.\d+\.tmp$", path.name) and path.is_file():
+                    path.unlink(missing_ok=True)
+
     def check_trained(self) -> None:
         """Raises UserError unless this is the folder of a run that has weights."""
         self.check_exists()
@@ -96,7 +104,14 @@ class RunDirectory:
                 )
 
     def write_examples(self, split: str, pairs: Iterable[tuple[str, ...]]) -> None:
-        """Writes a split's texts as data/<split>.jsonl, one `{"source", "target"}` a line."""
+        """Writes a split's texts as data/<split>.jsonl, one `{"source", "target"}` a line.
+
+        Raises:
+            UserError: there are none.
+        """
+        pairs = list(pairs)
+        if not pairs:
+            raise UserError(f"the {split} set is empty: give more data, or a file of its own with --{split}")
         self.examples(split).parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.examples(split), "w") as file:
             for source, target in pairs:

@@ -35,7 +35,10 @@ def compile_for_training(model: keras.Model, config: TrainingConfig, pad_id: int
         make_deterministic()
     check_policy(config.dtype_policy)
     freeze(model, config.freeze)
-    training_model = TrainingModel(model, config.label_smoothing, pad_id, parts=parts_of_a_batch())
+    # the policy of what is compiled decides whether Keras scales the loss, as mixed_float16 needs it
+    training_model = TrainingModel(
+        model, config.label_smoothing, pad_id, parts=parts_of_a_batch(), dtype=model.dtype_policy
+    )
     optimizer = make_optimizer(config, training_model.trainable_variables)
     # XLA is slower than TensorFlow's own operators on a CPU in bfloat16 and no faster in float32 (measured)
     training_model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() != "tensorflow")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_transformer._compiled import compiled
+from keras_transformer._threads import processors
 
 TOKEN_WEIGHT = "token_weight"  # name of the variable whose gradient is the weight of a batch, see `TrainingModel`
 
@@ -104,7 +104,7 @@ def weighed(grads: list[Any], variables: Sequence[Any]) -> list[Any]:
 
 def _groups(variables: Sequence[Any]) -> list[list[Any]]:
     """Parts variables into as many groups as there are processors, of about the same size, updated side by side."""
-    groups: list[list[Any]] = [[] for _ in range(min(os.cpu_count() or 1, 8, len(variables)))]
+    groups: list[list[Any]] = [[] for _ in range(min(processors(), 8, len(variables)))]
     sizes = [0] * len(groups)
     for variable in sorted(variables, key=lambda v: -int(np.prod(v.shape))):
         smallest = sizes.index(min(sizes))

@@ -36,7 +36,7 @@ from keras_transformer.export.progress import Steps
 from keras_transformer.generation import TextToText
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.text import BytePieceTokenizer
-from tests.export.conftest import PIECES, read_json, sentences
+from tests.export.conftest import PIECES, randomize, read_json, sentences
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_TARGET_PIECES = 20
@@ -59,12 +59,10 @@ FORMS: dict[str, dict[str, Any]] = {
 def make_predictor(**form: Any) -> TextToText:
     """Returns a model of random weights; unlike numbers of encoder and decoder blocks, lest they be confused."""
     tokenizer = BytePieceTokenizer(PIECES)
-    keras.utils.set_random_seed(5)
     model = Seq2SeqTransformer(
         tokenizer.vocabulary_size, 1, 2, hidden_dim=16, intermediate_dim=24, **{"num_heads": 4, **form}
     )
-    for variable in model.trainable_variables:
-        variable.assign_add(keras.random.normal(variable.shape, stddev=0.2, seed=len(variable.path)))
+    randomize(model, seed=5)
     return TextToText(model, tokenizer, max_source_length=32, max_target_length=MAX_TARGET_PIECES)
 
 

@@ -20,7 +20,9 @@ from keras_transformer.data import Seq2SeqBatches
 from keras_transformer.errors import UserError
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.training import Evaluation, RunDirectory, TrainingConfig, TrainingModel, keeper, train
+from keras_transformer.training import progress as progress_module
 from keras_transformer.training.checkpoints import checkpoints, load_checkpoint, training_state
+from keras_transformer.training.curve import read_curve
 from keras_transformer.training.trainer import Progress
 
 # Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
@@ -45,7 +47,9 @@ class Trained:
         run: RunDirectory,
         scores: tuple[float, ...] = (1.0, 3.0, 2.0),
         on_evaluation: Callable[[], None] = lambda: None,
+        prepare: Callable[[TrainingModel], None] = lambda model: None,
     ):
+        prepare(training_model)
         self.model, self.run, self.output = training_model, run, io.StringIO()
         self.evaluated: list[list[np.ndarray]] = []
 
@@ -289,6 +293,139 @@ def test_a_full_disk(fresh: Callable[..., Trained], tmp_path: Path, monkeypatch:
     with pytest.raises(UserError, match=message):
         fresh(tmp_path, replace(CONFIG, checkpoint_every=2))
     assert [path.name for path in checkpoints(RunDirectory(tmp_path).checkpoints)] == ["step-00000002.npz"]
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, after: int, times: int) -> None:
+    """Has a weight become something that is no number after a step, the first so many times that it is made."""
+    left = [times]
+    on_train_batch_end = keeper.RunKeeper.on_train_batch_end
+
+    def poisoned(self: keeper.RunKeeper, batch: int, logs: Any = None) -> None:
+        on_train_batch_end(self, batch, logs)
+        if self.progress.step == after and left[0]:
+            left[0] -= 1
+            weight = self.training_model.trainable_variables[0]
+            weight.assign(np.full(weight.shape, np.nan))
+
+    monkeypatch.setattr(keeper.RunKeeper, "on_train_batch_end", poisoned)
+
+
+def weights_are_finite(model: TrainingModel) -> bool:
+    return all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("after", "found"),
+    [
+        (22, "between steps 21 and 25: the loss is nan; step-00000021.npz"),
+        (20, "at step 20: 0000/token_embedding/embeddings has values that are not finite; step-00000014.npz"),
+    ],
+    ids=["in the loss", "in a weight"],
+)
+def test_a_training_that_diverges_ends_with_advice(
+    fresh: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, found: str
+) -> None:
+    poison(monkeypatch, after, times=1)
+    with pytest.raises(UserError) as caught:
+        fresh(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: training diverged {found} is intact; try a lower training.learning_rate (now 0.01), a longer "
+        "training.warmup_steps (now 10), or training.step_back 3, which goes back to it by itself"
+    )
+
+
+def test_a_training_that_diverges_steps_back(
+    fresh: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, steps=30, step_back=2)
+    with monkeypatch.context() as patch:
+        poison(patch, after=3, times=2)
+        shown = fresh(tmp_path / "mended", config)
+    assert (shown.progress.step, shown.progress.steps_back) == (30, 2)
+    assert weights_are_finite(shown.model)
+    assert [entry["step"] for entry in shown.run.read_json(shown.run.metrics)["evaluations"]] == [20, 30]
+    told = "training diverged between steps 0 and 7: the loss is nan; back to step 0 with a learning rate of"
+    assert f"{told} 0.005 at its highest (1 of 2 times)" in shown.output.getvalue()
+    assert f"{told} 0.0025 at its highest (2 of 2 times)" in shown.output.getvalue()
+    lowered = 0.0025 * (10 / 31) ** 0.5  # of the 31st update
+    assert float(shown.model.optimizer.learning_rate) == pytest.approx(lowered, rel=1e-5)
+    resumed = fresh(tmp_path / "mended", config)  # a new process knows the lower rate
+    assert float(resumed.model.optimizer.learning_rate) == pytest.approx(lowered, rel=1e-5)
+
+    poison(monkeypatch, after=3, times=2)
+    with pytest.raises(UserError, match=r"the loss is nan, after it went back 1 of 1 times; step-00000000.npz is int"):
+        fresh(tmp_path / "lost", replace(config, step_back=1))
+
+
+def test_float16_recovers_from_overflow_and_counts_what_it_skipped(
+    fresh: Callable[..., Trained], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, steps=30, evaluate_every=6, dtype_policy="mixed_float16")
+
+    def overflow(model: TrainingModel) -> None:
+        model.optimizer.dynamic_scale.assign(2.0**30)
+
+    trained = fresh(tmp_path, config, prepare=overflow)
+    initial = fresh(tmp_path / "nothing", replace(config, steps=10, minutes=1e-9), prepare=overflow)
+    for weight, other in zip(trained.evaluated[0], initial.evaluated[0], strict=True):
+        np.testing.assert_array_equal(weight, other)  # neither weights nor averages moved in six skipped steps
+    evaluations = trained.run.read_json(trained.run.metrics)["evaluations"]
+    skipped = [entry["skipped_steps"] for entry in evaluations]
+    assert skipped[0] == 6
+    assert 6 < skipped[-1] == skipped[-2] < 20
+    assert int(trained.model.optimizer.iterations) == 30 - skipped[-1]  # the schedule stood still as well
+    assert evaluations[-1]["train_loss"] < evaluations[0]["train_loss"]
+    assert f"(best)  {skipped[1]} steps skipped" in trained.output.getvalue()
+    assert read_curve(trained.run.curve)[0]["train/skipped_steps"] == skipped[-1]
+
+
+def test_the_last_checkpoints_are_averaged(fresh: Callable[..., Trained], tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=22, evaluate_every=20, checkpoint_every=5, averaging=None, average_last=3)
+    trained = fresh(tmp_path, config)
+    folder = trained.run.checkpoints
+    kept = {path.name for path in folder.iterdir()}
+    assert kept == {
+        *("weights-00000005.npz", "weights-00000010.npz", "weights-00000015.npz", "weights-00000020.npz"),
+        *("step-00000020.npz", "step-00000022.npz"),
+    }
+    saved = [dict(np.load(folder / f"weights-{step:08d}.npz")) for step in (10, 15, 20)]
+    names = [variable.path for variable in trained.model.model.weights]
+    found = dict(zip(names, trained.evaluated[0], strict=True))
+    for name in saved[0]:
+        mean = np.mean([arrays[name].astype("float64") for arrays in saved], axis=0).astype("float32")
+        np.testing.assert_array_equal(found[name.partition("/")[2]], mean, err_msg=name)
+
+
+def test_a_warm_up_that_the_minutes_do_not_reach_is_told(
+    trained: Trained, make_batches: Callable[..., Seq2SeqBatches], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, minutes=1, steps=1000, warmup_steps=100)
+    run = RunDirectory(tmp_path)
+    progress = Progress(step=50, seconds=30, point=keeper.Point(step=25, seconds=10))
+    output = io.StringIO()
+    console = Console(file=output, width=200)
+    kept = keeper.RunKeeper(trained.model, config, run, lambda: Evaluation(0, {}), progress, console, make_batches())
+    kept.started = 0  # so that the stretch from step 25 on does not hold the start of the process
+    for _ in range(2):
+        kept._tell_endless_warm_up()
+    assert output.getvalue() == (
+        "warning: at this speed 1 minutes end at about step 88, before training.warmup_steps 100 are over: set fewer, "
+        "or more training.minutes\n"
+    )
+
+
+def test_the_terminal_is_let_go_of_after_an_error(
+    fresh: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[bool] = []
+    monkeypatch.setattr(progress_module.Bar, "stop", lambda self: stopped.append(True))
+
+    def fail() -> None:
+        raise UserError("no")
+
+    with pytest.raises(UserError, match="no"):
+        fresh(tmp_path, replace(CONFIG, steps=1, warmup_steps=1), on_evaluation=fail)
+    assert stopped
 
 
 def test_signals_are_as_before(trained: Trained) -> None:

@@ -1,0 +1,43 @@
+"""What counts as a divergence, and what is said of it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from keras_transformer.training import TrainingConfig
+from keras_transformer.training.divergence import Diverged, advice, check_loss
+
+
+def test_the_running_mean() -> None:
+    assert check_loss(9.0, None) == 9.0
+    assert check_loss(8.0, 9.0) == pytest.approx(8.9)
+
+
+@pytest.mark.parametrize(
+    ("loss", "mean"),
+    [(8.9, 6.0), (4.9, 3.0), (2.0, 0.1), (0.05, 0.001), (3.0, 9.0)],
+)
+def test_what_a_training_goes_through(loss: float, mean: float) -> None:
+    assert min(loss, mean) < check_loss(loss, mean) < max(loss, mean)
+
+
+@pytest.mark.parametrize(("loss", "mean"), [(9.1, 6.0), (5.1, 3.0), (2.2, 0.1), (1e6, 2.0)])
+def test_an_explosion(loss: float, mean: float) -> None:
+    with pytest.raises(Diverged, match=rf"^the loss is {loss:.3g}, after a mean of {mean:.3g}$".replace("+", r"\+")):
+        check_loss(loss, mean)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_no_number(loss: float) -> None:
+    with pytest.raises(Diverged, match=f"^the loss is {loss}$"):
+        check_loss(loss, None)
+    with pytest.raises(Diverged, match=f"^the loss is {loss}, after a mean of 3.25$"):
+        check_loss(loss, 3.25)
+
+
+def test_the_advice_names_what_was_tried() -> None:
+    config = TrainingConfig(learning_rate=0.5, warmup_steps=30)
+    assert advice(config) == ("a lower training.learning_rate (now 0.5), a longer training.warmup_steps (now 30)")
+    assert advice(TrainingConfig(clip_norm=None)).endswith(", training.clip_norm 1.0 (now none)")

@@ -1,0 +1,37 @@
+"""Options of a training that do not go together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from keras_transformer.errors import UserError
+from keras_transformer.training import TrainingConfig
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"steps": 100, "warmup_steps": 101},
+            "warmup_steps is 101, expected at most the 100 steps of the training, or it ends before the learning rate "
+            "is reached",
+        ),
+        (
+            {"average_last": 5},
+            "average_last is 5, expected none with averaging 0.999: set averaging none to average checkpoints instead",
+        ),
+        ({"average_last": 0, "averaging": None}, "average_last is 0, expected 1 or more, or none"),
+        ({"step_back": -1}, "step_back is -1, expected 0 or more"),
+    ],
+)
+def test_what_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        TrainingConfig(**options)
+    assert str(caught.value) == message
+
+
+def test_what_is_taken() -> None:
+    assert TrainingConfig(steps=100, warmup_steps=100).warmup_steps == 100
+    assert TrainingConfig(averaging=None, average_last=5).average_last == 5

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from keras_transformer.training.losses import linear_cross_entropy as linear_cross_entropy
     from keras_transformer.training.model import TrainingModel as TrainingModel
     from keras_transformer.training.optimizer import Adam as Adam
-    from keras_transformer.training.optimizer import InverseSquareRoot as InverseSquareRoot
     from keras_transformer.training.optimizers import freeze as freeze
     from keras_transformer.training.range_test import RangeTest as RangeTest
     from keras_transformer.training.range_test import find_learning_rate as find_learning_rate
     from keras_transformer.training.run_directory import RunDirectory as RunDirectory
+    from keras_transformer.training.schedules import InverseSquareRoot as InverseSquareRoot
     from keras_transformer.training.sweep import Sweep as Sweep
     from keras_transformer.training.trainer import Evaluation as Evaluation
     from keras_transformer.training.trainer import compile_for_training as compile_for_training
@@ -28,7 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "Adam": "optimizer",
         "Evaluation": "trainer",
-        "InverseSquareRoot": "optimizer",
+        "InverseSquareRoot": "schedules",
         "ModelConfig": "config",
         "RangeTest": "range_test",
         "RunDirectory": "run_directory",

@@ -1,4 +1,4 @@
-"""The optimizer, the schedule of its learning rate, and the norm of the gradient."""
+"""The optimizer, and the norm of the gradient; for the schedules of its learning rate see `schedules`."""
 
 from __future__ import annotations
 
@@ -9,35 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-
-
-@keras.saving.register_keras_serializable(package="keras_transformer")
-class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to `peak`, then decay with the inverse square root of the step.
-
-    `peak * min(step / warmup_steps, sqrt(warmup_steps / step))`: "Attention Is All You Need", equation 3, with the
-    peak given rather than derived from the width.
-
-    Args:
-        peak: highest learning rate.
-        warmup_steps: step at which it is reached.
-
-    Example:
-        ```python
-        float(InverseSquareRoot(peak=1e-3, warmup_steps=100)(400))  # 0.0005
-        ```
-    """
-
-    def __init__(self, peak: float, warmup_steps: int):
-        self.peak = peak
-        self.warmup_steps = warmup_steps
-
-    def __call__(self, step: Any) -> Any:
-        step = ops.cast(step, "float32") + 1.0  # the first update is step 1, not an update of nothing
-        return self.peak * ops.minimum(step / self.warmup_steps, ops.sqrt(self.warmup_steps / step))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"peak": self.peak, "warmup_steps": self.warmup_steps}
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")

@@ -172,7 +172,7 @@ def open_run(config: Config) -> training.RunDirectory:
     if changed:
         raise UserError(
             f"{run.path} was trained with another {' and '.join(changed)}; to resume, leave them as they were "
-            f"({', '.join(MAY_CHANGE[1:])} may change)"
+            f"({', '.join(MAY_CHANGE[2:])} may change)"
         )
     return run
 

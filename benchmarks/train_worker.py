@@ -82,7 +82,7 @@ class Worker:
     ):
         request = {"contender": contender, "case": asdict(case), "options": options, "warm_up": warm_up}
         package = str(Path(keras_transformer.__file__).parents[1])
-        variables = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": package, **thread_limits(threads)}
+        variables = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": package, **thread_limits(threads, contender)}
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
             [sys.executable, __file__, json.dumps(request)],
@@ -131,8 +131,13 @@ class Worker:
         return answer
 
 
-def thread_limits(threads: int) -> dict[str, str]:
-    """Returns the variables by which TensorFlow, PyTorch and their libraries are told how many threads to use."""
+def thread_limits(threads: int, contender: str) -> dict[str, str]:
+    """Returns the variables by which TensorFlow, PyTorch and their libraries are told how many threads to use.
+
+    Ours has one thread for an operation and as many operations at once, as `keras-transformer train` has it.
+    """
+    if contender == "ours":
+        return {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": str(threads)}
     return dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
 
 

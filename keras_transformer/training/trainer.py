@@ -136,7 +136,7 @@ class Callbacks(keras.callbacks.CallbackList):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_train_batch_end(batch, logs)
+            callback.on_train_batch_end(batch, logs=logs)
 
 
 class _stop_on_signal:

@@ -28,7 +28,17 @@ Pair = tuple[str, str]
 GENERATED = {"train": 60_000, "validation": 500, "test": 1_000}  # pairs of the built-in data
 SAMPLES = 8  # sentences shown at every evaluation
 LONGEST_NAME = 80  # of the part of an evaluation's file name that tells the search
-MAY_CHANGE = ("run", "resume", "steps", "minutes", "patience", "evaluate_every", "checkpoint_every", "tensorboard")
+MAY_CHANGE = (
+    "run",
+    "resume",
+    "steps",
+    "minutes",
+    "patience",
+    "evaluate_every",
+    "checkpoint_every",
+    "step_back",
+    "tensorboard",
+)
 
 
 @dataclass
@@ -172,7 +182,7 @@ def open_run(config: Config) -> training.RunDirectory:
     if changed:
         raise UserError(
             f"{run.path} was trained with another {' and '.join(changed)}; to resume, leave them as they were "
-            f"({', '.join(MAY_CHANGE[1:])} may change)"
+            f"({', '.join(MAY_CHANGE[2:])} may change)"
         )
     return run
 

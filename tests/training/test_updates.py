@@ -1,4 +1,4 @@
-"""Schedule, clipping, the remembered norm and the averaged weights, against NumPy."""
+"""Weighing, clipping, the remembered norm and the averaged weights, against NumPy."""
 
 from __future__ import annotations
 
@@ -7,23 +7,6 @@ import numpy as np
 import pytest
 
 from keras_transformer.training import Adam, InverseSquareRoot
-
-
-def test_warm_up_and_decay() -> None:
-    schedule = InverseSquareRoot(peak=1e-3, warmup_steps=100)
-    # the first update, counted 0 by Keras, is step 1
-    for step, expected in [(1, 1e-5), (50, 5e-4), (100, 1e-3), (400, 5e-4), (10_000, 1e-4)]:
-        assert float(schedule(step - 1)) == pytest.approx(expected, rel=1e-5)
-    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
-    assert again.get_config() == schedule.get_config()
-
-
-def test_it_is_the_papers_schedule() -> None:
-    """Equation 3: `w**-.5 * min(step**-.5, step * warmup**-1.5)`, whose peak is `(w * warmup)**-.5`."""
-    schedule = InverseSquareRoot(peak=(512 * 4000) ** -0.5, warmup_steps=4000)
-    for step in (1, 3999, 4000, 4001, 100_000):
-        expected = 512**-0.5 * min(step**-0.5, step * 4000**-1.5)
-        assert float(schedule(step - 1)) == pytest.approx(expected, rel=1e-5)
 
 
 def adam(gradients: list[np.ndarray], clip_norm: float | None) -> np.ndarray:
@@ -87,3 +70,36 @@ def test_averages_follow_the_weights() -> None:
         decay = min(0.3, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * np.asarray(variable)
     np.testing.assert_allclose(np.asarray(optimizer.averages[0]), expected, rtol=1e-5)
+
+
+def test_gradients_are_divided_by_that_of_the_token_weight() -> None:
+    """Sums over 3 and 5 tokens become means; the weight itself stays."""
+    plain, weighed = (
+        [keras.Variable(np.ones(2, "float32"), name="kernel"), keras.Variable(0.0, name=name)]
+        for name in ("bias", "token_weight")
+    )
+    random = np.random.default_rng(1)
+    one, other = Adam(0.1, clip_norm=1.0), Adam(0.1, clip_norm=1.0)
+    for tokens in (3.0, 5.0):
+        total = random.normal(size=2).astype("float32")
+        one.apply_gradients(zip([keras.ops.array(total / tokens), keras.ops.array(0.0)], plain, strict=True))
+        other.apply_gradients(zip([keras.ops.array(total), keras.ops.array(tokens)], weighed, strict=True))
+        assert float(one.gradient_norm) == pytest.approx(float(other.gradient_norm), rel=1e-6)
+    np.testing.assert_allclose(np.asarray(plain[0]), np.asarray(weighed[0]), rtol=1e-6)
+    assert float(weighed[1]) == 0
+
+
+def test_accumulated_gradients_are_weighed_by_tokens() -> None:
+    """Micro-batches of 3 and 5 tokens are one batch of 8, and only every second step is an update."""
+    sums = np.random.default_rng(2).normal(size=(2, 2)).astype("float32")
+    whole = [keras.Variable(np.ones(2, "float32"), name="kernel"), keras.Variable(0.0, name="token_weight")]
+    parted = [keras.Variable(np.ones(2, "float32"), name="kernel"), keras.Variable(0.0, name="token_weight")]
+    one = Adam(0.1, clip_norm=0.1, averaging=0.5)
+    other = Adam(0.1, clip_norm=0.1, averaging=0.5, gradient_accumulation_steps=2)
+    one.apply_gradients(zip([keras.ops.array(sums.sum(axis=0)), keras.ops.array(8.0)], whole, strict=True))
+    for tokens, total in zip((3.0, 5.0), sums, strict=True):
+        assert (np.asarray(parted[0]) == 1).all()
+        other.apply_gradients(zip([keras.ops.array(total), keras.ops.array(tokens)], parted, strict=True))
+    np.testing.assert_allclose(np.asarray(parted[0]), np.asarray(whole[0]), rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(other.averages[0]), np.asarray(one.averages[0]), rtol=1e-6)
+    assert int(other.iterations) == int(one.iterations) == 1

@@ -205,6 +205,8 @@ class RunKeeper(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Counts the step. What it took is read every `LOG_EVERY` steps and at checkpoints alone: reading waits."""
+        if (batch + 1) % self.config.accumulate:  # more is to come before the update; an epoch begins with a step
+            return
         progress = self.progress
         progress.step += 1
         now = time.monotonic()
@@ -225,7 +227,7 @@ class RunKeeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._look()
-        finite_values(numbered_variables(self.training_model.trainable_variables))
+        finite_values(numbered_variables(self.training_model.model.trainable_variables))
         if not self.interrupted:
             self._evaluate()
         self.checkpoint()
@@ -387,7 +389,7 @@ class RunKeeper(keras.callbacks.Callback):
             return  # the first point holds the compilation
         left, seconds = 60 * self.config.minutes - progress.seconds, progress.seconds - point.seconds
         last = progress.step + left * (progress.step - point.step) / max(seconds, 1e-9)
-        if last < self.config.warmup_steps:
+        if last < self.config.warm_up():
             self.warned_of_warm_up = True
             self.console.print(
                 f"warning: at this speed {self.config.minutes:g} minutes end at about step {last:,.0f}, before "

@@ -57,7 +57,7 @@ class LastWeights:
         """
         self.forget_after(step)
         path = self.folder / f"weights-{step:08d}.npz"
-        write_arrays(path, finite_values(numbered(training_model.trainable_variables)))
+        write_arrays(path, finite_values(numbered(training_model.model.trainable_variables)))
         # a training that is taken up at the oldest checkpoint needs as many before it
         for old in numbered_files(self.folder, "weights")[: -(self.count + KEEP - 1)]:
             old.unlink()
@@ -79,7 +79,7 @@ class LastWeights:
         Raises:
             UserError: a file is damaged or of another model.
         """
-        variables = training_model.trainable_variables
+        variables = training_model.model.trainable_variables
         own = [np.asarray(variable).copy() for variable in variables]
         earlier = [path for path in numbered_files(self.folder, "weights") if step_of(path) < step]
         earlier = earlier[max(0, len(earlier) - (self.count - 1)) :]

@@ -29,7 +29,13 @@ class TokenLoss(NamedTuple):
 
 
 def linear_cross_entropy(
-    hidden: Any, embeddings: Any, labels: Any, weights: Any, label_smoothing: float = 0.0, chunk: int = CHUNK
+    hidden: Any,
+    embeddings: Any,
+    labels: Any,
+    weights: Any,
+    label_smoothing: float = 0.0,
+    chunk: int = CHUNK,
+    consistency: float = 0.0,
 ) -> TokenLoss:
     """Cross-entropy of `softmax(hidden @ embeddings.T)` against `labels`, summed over positions.
 
@@ -45,6 +51,10 @@ def linear_cross_entropy(
         weights: float32 `[n]`, 0 for padding.
         label_smoothing: e.
         chunk: positions whose logits are held at once.
+        consistency: R-Drop (https://arxiv.org/abs/2106.14448): `hidden` is `[2n, w]`, each position computed twice with
+            other dropout, the second time in the second half. The loss of a position is the mean of both, and this
+            number (alpha in the paper) times a quarter of `KL(p || q) + KL(q || p)` of their distributions: half the
+            paper's sum. Only `loss` has a gradient then.
 
     Example:
         ```python
@@ -53,16 +63,23 @@ def linear_cross_entropy(
         ```
     """
     embeddings = ops.convert_to_tensor(embeddings)
+    cast_embeddings = ops.cast(embeddings, hidden.dtype)
+    if consistency:
+        sums = _consistent_log_partition(chunk, consistency / 4)(hidden, cast_embeddings, labels, weights)
+        objective, log_partition, correct = sums
+        labels, weights = (ops.concatenate([x, x]) for x in (labels, weights / 2))
+    else:
+        log_partition, correct = _log_partition(chunk)(hidden, cast_embeddings, labels, weights)
+        objective = log_partition
     hidden32 = ops.cast(hidden, "float32")
     label_embeddings = ops.cast(ops.take(embeddings, labels, axis=0), "float32")
     label_logits = ops.sum(hidden32 * label_embeddings, axis=-1)
-    log_partition, correct = _log_partition(chunk)(hidden, ops.cast(embeddings, hidden.dtype), labels, weights)
-    negative_log_likelihood = log_partition - ops.sum(weights * label_logits)
-    loss = negative_log_likelihood
+    of_labels = ops.sum(weights * label_logits)
+    loss = objective - of_labels
     if label_smoothing:
         mean_logits = ops.matmul(hidden32, ops.mean(ops.cast(embeddings, "float32"), axis=0)[:, None])[:, 0]
         loss = loss + label_smoothing * ops.sum(weights * (label_logits - mean_logits))
-    return TokenLoss(loss, negative_log_likelihood, correct, ops.sum(weights))
+    return TokenLoss(loss, log_partition - of_labels, correct, ops.sum(weights))
 
 
 def _log_partition(chunk: int) -> Any:
@@ -112,7 +129,7 @@ def _log_partition(chunk: int) -> Any:
         )
 
         def gradient(*upstream: Any) -> tuple[Any, ...]:
-            d_total = upstream[0][0] if isinstance(upstream[0], (tuple, list)) else upstream[0]  # JAX gives one tuple
+            d_total = _first_of(upstream)
             return (
                 d_hidden[:positions] * ops.cast(d_total, d_hidden.dtype),
                 ops.cast(d_embeddings * d_total, embeddings.dtype),
@@ -123,6 +140,89 @@ def _log_partition(chunk: int) -> Any:
         return (total, correct), gradient
 
     return log_partition
+
+
+def _consistent_log_partition(chunk: int, factor: float) -> Any:
+    """`_log_partition` of positions computed twice: the weighted sums over the n pairs of
+
+    the mean of both `logsumexp` and `factor * (KL(p || q) + KL(q || p))`, the first of these alone, and the mean number
+    of labels with the highest logit. Only the first sum has a gradient.
+    """
+
+    @ops.custom_gradient
+    def log_partition(hidden: Any, embeddings: Any, labels: Any, weights: Any) -> Any:
+        pairs = ops.shape(labels)[0]
+        rows = chunk // 2
+        missing = (-pairs) % rows
+        first, second, labels_, weights_ = (
+            _pad_rows(x, missing) for x in (hidden[:pairs], hidden[pairs:], labels, weights)
+        )
+        vocabulary_size, width = embeddings.shape
+        transposed = ops.transpose(embeddings)
+        row_starts = ops.arange(2 * rows, dtype="int32") * vocabulary_size
+
+        def add_chunk(start: Any, sums: Any, d_first: Any, d_second: Any, d_embeddings: Any) -> tuple[Any, ...]:
+            h = ops.concatenate([ops.slice(x, (start, 0), (rows, width)) for x in (first, second)])
+            y = ops.tile(ops.slice(labels_, (start,), (rows,)), (2,))
+            w = ops.tile(ops.slice(weights_, (start,), (rows,)), (2,))
+            logits = ops.matmul(h, transposed)  # [2 * rows, v]
+            p = ops.softmax(logits)
+            highest = ops.cast(ops.max(logits, axis=-1), "float32")
+            partition = highest - ops.log(ops.cast(ops.max(p, axis=-1), "float32"))
+            label_logits = ops.cast(ops.take(ops.reshape(logits, (-1,)), row_starts + y), "float32")
+
+            # KL(p || q) + KL(q || p) = sum((p - q) * (logits of p - logits of q)): both partitions cancel out
+            apart = logits[:rows] - logits[rows:]
+            apart = ops.concatenate([apart, -apart])
+            change = p[:rows] - p[rows:]
+            change = ops.concatenate([change, -change])
+            mean_apart = ops.cast(ops.sum(ops.cast(p * apart, "float32"), axis=-1), p.dtype)[:, None]
+            divergence = ops.sum(ops.cast(change * apart, "float32"), axis=-1)  # the same in both halves
+            sums = sums + ops.stack(
+                [
+                    0.5 * ops.sum(w * (partition + factor * divergence)),
+                    0.5 * ops.sum(w * partition),
+                    0.5 * ops.sum(w * ops.cast(label_logits >= highest, "float32")),
+                ]
+            )
+            gradient = ops.cast(0.5, p.dtype) * p + ops.cast(factor, p.dtype) * (change + p * (apart - mean_apart))
+            row_weights = ops.cast(w, hidden.dtype)[:, None]
+            d_h = ops.matmul(gradient, embeddings) * row_weights
+            d_first = ops.slice_update(d_first, (start, 0), d_h[:rows])
+            d_second = ops.slice_update(d_second, (start, 0), d_h[rows:])
+            d_chunk = ops.matmul(ops.transpose(gradient), h * row_weights)
+            return start + rows, sums, d_first, d_second, d_embeddings + ops.cast(d_chunk, "float32")
+
+        _, sums, d_first, d_second, d_embeddings = ops.while_loop(
+            lambda start, *_: start < pairs,
+            add_chunk,
+            (
+                ops.convert_to_tensor(0, dtype="int32"),
+                ops.zeros((3,), dtype="float32"),
+                ops.zeros_like(first),
+                ops.zeros_like(second),
+                ops.zeros((vocabulary_size, width), dtype="float32"),
+            ),
+        )
+        d_hidden = ops.concatenate([d_first[:pairs], d_second[:pairs]])
+
+        def gradient(*upstream: Any) -> tuple[Any, ...]:
+            d_total = _first_of(upstream)
+            return (
+                d_hidden * ops.cast(d_total, d_hidden.dtype),
+                ops.cast(d_embeddings * d_total, embeddings.dtype),
+                None,
+                None,
+            )
+
+        return (sums[0], sums[1], sums[2]), gradient
+
+    return log_partition
+
+
+def _first_of(upstream: tuple[Any, ...]) -> Any:
+    """The gradient of a function's first result: JAX gives those of all results as one tuple."""
+    return upstream[0][0] if isinstance(upstream[0], (tuple, list)) else upstream[0]
 
 
 def _pad_rows(x: Any, missing: Any) -> Any:

@@ -17,6 +17,15 @@ from keras_transformer.training.updates import TOKEN_WEIGHT
 USUAL_TOKENS = 4096.0  # what sums are divided by, so that gradients in float16 are about the size of means
 
 
+class TokenWeight(keras.layers.Layer):
+    """Holds the variable whose gradient is the weight of a batch; in a layer of its own, it comes after the model's."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.token_weight = self.add_weight(shape=(), initializer="zeros", name=TOKEN_WEIGHT)
+        self.built = True
+
+
 class TrainingModel(keras.Model):
     """Trains a model that gives hidden states, with cross-entropy per real target token.
 
@@ -24,7 +33,7 @@ class TrainingModel(keras.Model):
     a batch changes it. Logits are never held all at once, see `linear_cross_entropy`. Train with
     `fit(x={"source_ids", "target_ids"}, y=labels [b, t])`; the weights are those of `model`.
 
-    What `fit` minimises is the sum divided by a constant, and a variable of this model, `token_weight`, has the
+    What `fit` minimises is the sum divided by a constant, and a variable, `token_weight`, has the
     number of tokens (divided by the same constant) for its gradient: the optimizer divides by it, see
     `NormAndAverages`. So the mean is over all tokens of an update, however they are parted into micro-batches and
     devices.
@@ -38,6 +47,8 @@ class TrainingModel(keras.Model):
         pad_id: label that does not count.
         parts: parts of a batch that are computed side by side. As many as there are processors, with operations that
             take one thread each: quicker than every operation on all of them (measured, see benchmarks/train.py).
+        consistency: R-Drop's factor: every row is then computed twice, with other dropout, and what the two predict is
+            drawn together; see `linear_cross_entropy`.
 
     Example:
         ```python
@@ -48,20 +59,29 @@ class TrainingModel(keras.Model):
     """
 
     def __init__(
-        self, model: keras.Model, label_smoothing: float = 0.0, pad_id: int = 0, parts: int = 1, **kwargs: Any
+        self,
+        model: keras.Model,
+        label_smoothing: float = 0.0,
+        pad_id: int = 0,
+        parts: int = 1,
+        consistency: float = 0.0,
+        **kwargs: Any,
     ):
         super().__init__(name=kwargs.pop("name", "training"), **kwargs)
         self.model = model
         self.label_smoothing = label_smoothing
         self.pad_id = pad_id
         self.parts = parts
+        self.consistency = consistency
         self.token_means = {name: keras.metrics.Mean(name=name) for name in ("loss", "nll", "token_accuracy")}
-        self.token_weight = self.add_weight(shape=(), initializer="zeros", name=TOKEN_WEIGHT, dtype="float32")
+        self.weighing = TokenWeight(dtype="float32", name="weighing")
         self.built = True
 
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> list[Any]:
-        """Returns the hidden states of each part of the batch."""
+        """Returns the hidden states of each part of the batch; of each row twice, if training is to be consistent."""
         parted = {name: self._parted(ids) for name, ids in inputs.items()}
+        if training and self.consistency:
+            parted = {name: [ops.concatenate([part, part]) for part in parts] for name, parts in parted.items()}
         return [
             self.model.hidden_states({name: parts[i] for name, parts in parted.items()}, training=training)
             for i in range(self.parts)
@@ -74,27 +94,27 @@ class TrainingModel(keras.Model):
         ends = [rows * i // self.parts for i in range(self.parts + 1)]
         return [x[start:end] for start, end in itertools.pairwise(ends)]
 
-    def token_loss(self, hidden: list[Any], labels: Any) -> TokenLoss:
+    def token_loss(self, hidden: list[Any], labels: Any, consistency: float = 0.0) -> TokenLoss:
         """Returns the sums over all real target tokens of what the model's call gave, against `labels [b, t]`."""
-        parts = [self._part_loss(*pair) for pair in zip(hidden, self._parted(labels), strict=True)]
+        parts = [self._part_loss(*pair, consistency) for pair in zip(hidden, self._parted(labels), strict=True)]
         return TokenLoss(*(sum(terms[1:], terms[0]) for terms in zip(*parts, strict=True)))
 
-    def _part_loss(self, hidden: Any, labels: Any) -> TokenLoss:
+    def _part_loss(self, hidden: Any, labels: Any, consistency: float) -> TokenLoss:
         labels = ops.reshape(labels, (-1,))
         hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
         weights = ops.cast(ops.not_equal(labels, self.pad_id), "float32")
         embeddings = self.model.token_embedding.embeddings
-        return linear_cross_entropy(hidden, embeddings, labels, weights, self.label_smoothing)
+        return linear_cross_entropy(hidden, embeddings, labels, weights, self.label_smoothing, consistency=consistency)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        sums = self.token_loss(y_pred, y)
+        sums = self.token_loss(y_pred, y, self.consistency if training else 0.0)
         weight = ops.maximum(sums.weight, 1.0)
         means = {"loss": sums.loss, "nll": sums.negative_log_likelihood, "token_accuracy": sums.correct}
         for name, total in means.items():
             self.token_means[name].update_state(total / weight, sample_weight=sums.weight)
-        return sums.loss / USUAL_TOKENS + self.token_weight * ops.stop_gradient(sums.weight / USUAL_TOKENS)
+        return sums.loss / USUAL_TOKENS + self.weighing.token_weight * ops.stop_gradient(sums.weight / USUAL_TOKENS)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

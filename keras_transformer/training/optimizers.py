@@ -56,6 +56,8 @@ def make_optimizer(config: TrainingConfig, variables: Sequence[Any]) -> Any:
     """
     schedule = make_schedule(config)
     common: dict[str, Any] = {"clip_norm": config.clip_norm, "averaging": config.averaging}
+    if config.accumulate > 1:
+        common["gradient_accumulation_steps"] = config.accumulate
     if config.optimizer == "adam":
         return Adam(schedule, beta_2=config.beta_2, epsilon=EPSILON, **common)
     decay = config.decay()

@@ -125,7 +125,7 @@ class Panels:
 
     def _variables(self) -> list[Any]:
         getattr(self.training_model, "jax_state_sync", lambda: None)()  # on JAX, variables lag behind inside `fit`
-        return list(self.training_model.trainable_variables)
+        return list(self.training_model.model.trainable_variables)
 
     def _histograms(self, step: int, values_before: list[np.ndarray]) -> None:
         """Writes what the variables are, their gradients, and how far the last step moved them."""

@@ -141,7 +141,7 @@ class Constant(_WarmUp):
 
 def make_schedule(config: TrainingConfig) -> keras.optimizers.schedules.LearningRateSchedule:
     """Returns the schedule that a config asks for."""
-    peak, warmup_steps = config.learning_rate, config.warmup_steps
+    peak, warmup_steps = config.learning_rate, config.warm_up()
     if config.schedule == "cosine":
         return Cosine(peak, warmup_steps, config.steps, config.final_learning_rate)
     if config.schedule == "linear":

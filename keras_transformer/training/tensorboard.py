@@ -171,11 +171,11 @@ def gradients(training_model: Any, inputs: dict[str, Any], labels: Any) -> list[
         inputs, labels: a batch, as it is trained on.
     """
     if keras.backend.backend() != "tensorflow":
-        return [None] * len(training_model.trainable_variables)
+        return [None] * len(training_model.model.trainable_variables)
     with tf.GradientTape() as tape:
         sums = training_model.token_loss(training_model(inputs, training=False), labels)
     # of the sum, not of the mean: small gradients stay above float16's smallest number
-    found = tape.gradient(sums.loss, [variable.value for variable in training_model.trainable_variables])
+    found = tape.gradient(sums.loss, [variable.value for variable in training_model.model.trainable_variables])
     weight = max(float(sums.weight), 1.0)
     return [None if gradient is None else tf.convert_to_tensor(gradient).numpy() / weight for gradient in found]
 

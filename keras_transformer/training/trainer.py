@@ -37,7 +37,12 @@ def compile_for_training(model: keras.Model, config: TrainingConfig, pad_id: int
     freeze(model, config.freeze)
     # the policy of what is compiled decides whether Keras scales the loss, as mixed_float16 needs it
     training_model = TrainingModel(
-        model, config.label_smoothing, pad_id, parts=parts_of_a_batch(), dtype=model.dtype_policy
+        model,
+        config.label_smoothing,
+        pad_id,
+        parts=parts_of_a_batch(),
+        consistency=config.r_drop,
+        dtype=model.dtype_policy,
     )
     optimizer = make_optimizer(config, training_model.trainable_variables)
     # XLA is slower than TensorFlow's own operators on a CPU in bfloat16 and no faster in float32 (measured)
@@ -116,7 +121,8 @@ def _fit(
     steps = min(every - step % every, config.steps - step)
     # one epoch of `fit` is the way to the next evaluation; the first after a resume may be shorter
     epochs = max(1, (config.steps - step) // every) if steps == every else 1
-    data = feed(lambda: batches(step))
+    data = feed(lambda: batches(step * config.accumulate))
+    steps *= config.accumulate  # to Keras every batch is a step
     training_model.fit(data, steps_per_epoch=steps, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
 
 

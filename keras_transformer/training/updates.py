@@ -57,20 +57,22 @@ class NormAndAverages:
     def _backend_update_step(self: Any, grads: list[Any], trainable_variables: list[Any], learning_rate: Any) -> None:
         """What Keras calls with the gradients of a whole update, summed over micro-batches."""
         grads = weighed([ops.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
+        variables = [variable for variable in trainable_variables if variable.name != TOKEN_WEIGHT]
         norm = global_norm(grads)
         self.gradient_norm.assign(norm)
         factor = 1.0 if self.clip_norm is None else ops.minimum(1.0, self.clip_norm / ops.maximum(norm, 1e-12))
         step = ops.cast(self.iterations, "float32") + 1.0
         share = None if self.averaging is None else ops.minimum(self.averaging, (1.0 + step) / (10.0 + step))
-        known = {id(variable): i for i, variable in enumerate(self._trainable_variables)}
-        groups = _groups(trainable_variables)
+        gradient_of = {id(variable): gradient for variable, gradient in zip(variables, grads, strict=True)}
+        groups = _groups(variables)
         if not self._updates:  # made once: each is compiled once
-            self._updates = [compiled(self._updater(group, known)) for group in groups]
+            self._updates = [compiled(self._updater(group)) for group in groups]
         for update, group in zip(self._updates, groups, strict=True):
-            update([grads[known[id(variable)]] for variable in group], factor, learning_rate, share)
+            update([gradient_of[id(variable)] for variable in group], factor, learning_rate, share)
 
-    def _updater(self: Any, variables: list[Any], known: dict[int, int]) -> Any:
+    def _updater(self: Any, variables: list[Any]) -> Any:
         """Returns a function that updates some variables and their averages."""
+        known = {id(variable): i for i, variable in enumerate(self._trainable_variables)}
 
         def update(grads: list[Any], factor: Any, learning_rate: Any, share: Any) -> None:
             for gradient, variable in zip(grads, variables, strict=True):
@@ -91,14 +93,15 @@ def global_norm(grads: Sequence[Any]) -> Any:
 
 
 def weighed(grads: list[Any], variables: Sequence[Any]) -> list[Any]:
-    """Returns the gradients divided by that of the token weight, if there is one."""
+    """Returns the gradients divided by that of the token weight, if there is one, which itself is left out."""
     weights = [gradient for gradient, v in zip(grads, variables, strict=True) if v.name == TOKEN_WEIGHT]
     if not weights:
         return grads
     factor = 1.0 / ops.maximum(weights[0], 1e-12)
     return [
-        ops.zeros_like(gradient) if v.name == TOKEN_WEIGHT else gradient * ops.cast(factor, gradient.dtype)
+        gradient * ops.cast(factor, gradient.dtype)
         for gradient, v in zip(grads, variables, strict=True)
+        if v.name != TOKEN_WEIGHT
     ]
 
 

@@ -233,7 +233,7 @@ def test_a_run_of_another_task(run_path: Path, tmp_path: Path) -> None:
 def test_an_interruption_leaves_what_was_there(
     monkeypatch: pytest.MonkeyPatch, run_path: Path, tmp_path: Path, error: BaseException
 ) -> None:
-    def stop(predictor: TextToText, task: object, search: object, folder: Path, steps: object) -> None:
+    def stop(predictor: TextToText, task: object, limits: object, search: object, folder: Path, steps: object) -> None:
         (folder / "half").write_text("half")
         raise error
 

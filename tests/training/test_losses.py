@@ -55,6 +55,55 @@ def test_sums_and_gradients_equal_the_naive_ones(smoothing: float, weights: np.n
     np.testing.assert_allclose(tf.convert_to_tensor(d_embeddings), 3 * expected_d_embeddings, atol=1e-5)
 
 
+def consistent(hidden: Any, embeddings: Any, weights: np.ndarray, smoothing: float, alpha: float) -> Any:
+    """R-Drop's loss (https://arxiv.org/abs/2106.14448, equation 4, halved) from all logits, in float64."""
+    logits = tf.reshape(tf.matmul(hidden, embeddings, transpose_b=True), (2, len(LABELS), VOCABULARY))
+    logs = tf.nn.log_softmax(logits)
+    goal = (1 - smoothing) * np.eye(VOCABULARY)[LABELS] + smoothing / VOCABULARY
+    entropy = -tf.reduce_sum(goal * (logs[0] + logs[1]), axis=-1)
+    first, second = tf.exp(logs[0]), tf.exp(logs[1])
+    divergence = tf.reduce_sum(first * (logs[0] - logs[1]) + second * (logs[1] - logs[0]), axis=-1)
+    return tf.reduce_sum(weights * (entropy + alpha / 2 * divergence)) / 2
+
+
+@pytest.mark.parametrize("chunk", [2, 6, 512])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_consistency_equals_the_equation(chunk: int, smoothing: float) -> None:
+    random = np.random.default_rng(8)
+    both = np.concatenate([HIDDEN, HIDDEN + random.normal(scale=0.5, size=HIDDEN.shape).astype("float32")])
+    hidden, embeddings = tf.constant(both, tf.float64), tf.constant(EMBEDDINGS, tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch([hidden, embeddings])
+        expected = consistent(hidden, embeddings, WEIGHTS, smoothing, alpha=5.0)
+    expected_gradients = tape.gradient(expected, [hidden, embeddings])
+    one, other = tf.constant(both), tf.constant(EMBEDDINGS)
+    with tf.GradientTape() as tape:
+        tape.watch([one, other])
+        sums = linear_cross_entropy(one, other, LABELS, WEIGHTS, smoothing, chunk, consistency=5.0)
+    for found, wanted in zip(tape.gradient(sums.loss, [one, other]), expected_gradients, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert float(sums.loss) == pytest.approx(float(expected), abs=1e-4)
+    assert float(sums.weight) == WEIGHTS.sum()
+    halves = [linear_cross_entropy(half, EMBEDDINGS, LABELS, WEIGHTS) for half in np.split(both, 2)]
+    for name in ("negative_log_likelihood", "correct"):
+        mean = sum(float(getattr(half, name)) for half in halves) / 2
+        assert float(getattr(sums, name)) == pytest.approx(mean, abs=1e-4)
+
+
+def test_rows_computed_twice_alike_are_consistent(training_model: TrainingModel) -> None:
+    """Without dropout both halves predict the same, and the loss is the plain one."""
+    x, y = batch(4, 6, 7)
+    expected, expected_gradients = loss_and_gradients(training_model, x, y)
+    training_model.consistency, training_model.parts = 5.0, 2
+    try:
+        loss, gradients = loss_and_gradients(training_model, x, y)
+    finally:
+        training_model.consistency, training_model.parts = 0.0, 1
+    assert loss == pytest.approx(expected, abs=1e-5)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(gradient, other, atol=1e-5)
+
+
 def test_large_logits_give_numbers() -> None:
     sums = linear_cross_entropy(HIDDEN * 1000, EMBEDDINGS, LABELS, WEIGHTS, 0.1)
     assert np.isfinite([float(value) for value in sums]).all()
@@ -105,7 +154,7 @@ def loss_and_gradients(
         loss = training_model.compute_loss(x, y, training_model(x, training=True))
     variables = training_model.trainable_variables
     gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, [variable.value for variable in variables])]
-    weight = next(float(g) for g, v in zip(gradients, variables, strict=True) if v is training_model.token_weight)
+    weight = float(gradients[-1])  # that of the token weight
     mean = float(loss) / weight if weight else float(loss)
     return mean, [gradient.numpy() for gradient in weighed(gradients, variables)]
 
@@ -119,7 +168,7 @@ def test_padding_and_batch_shape_change_neither_loss_nor_gradients(
     assert loss == pytest.approx(expected, abs=1e-5)
     assert sum(np.abs(gradient).max() > 0 for gradient in expected_gradients) > 20
     for variable, gradient, other in zip(
-        training_model.trainable_variables, gradients, expected_gradients, strict=True
+        training_model.model.trainable_variables, gradients, expected_gradients, strict=True
     ):
         np.testing.assert_allclose(gradient, other, atol=1e-5, err_msg=variable.path)
 

@@ -249,6 +249,20 @@ def test_three_and_three_steps_are_six(fresh: Callable[..., Trained], tmp_path: 
         np.testing.assert_array_equal(value, straight.values()[name], err_msg=name)
 
 
+def test_gradients_of_several_batches(fresh: Callable[..., Trained], tmp_path: Path) -> None:
+    """Six updates of two batches each, interrupted after three or not."""
+    config = replace(CONFIG, accumulate=2, steps=6, warmup_steps=2, evaluate_every=3, checkpoint_every=3)
+    whole = fresh(tmp_path / "whole", config)
+    assert whole.progress.step == 6
+    assert int(whole.model.optimizer.iterations) == 6
+    fresh(tmp_path / "half", replace(config, steps=3))
+    again = fresh(tmp_path / "half", config)
+    for name, value in again.values().items():
+        np.testing.assert_array_equal(value, whole.values()[name], err_msg=name)
+    single = fresh(tmp_path / "single", replace(config, accumulate=1))
+    assert 1.5 * single.progress.tokens < whole.progress.tokens < 2.5 * single.progress.tokens
+
+
 def test_patience(fresh: Callable[..., Trained], tmp_path: Path) -> None:
     config = replace(CONFIG, evaluate_every=2, patience=2)
     stopped = fresh(tmp_path, config, scores=(1.0, 3.0, 2.0, 3.0, 9.0))

@@ -19,6 +19,7 @@ ROOMS = ("keras_transformer", "recipes", "export")
 TENSORFLOW_HOMES = (
     "keras_transformer/_compiled.py",
     "keras_transformer/text/",
+    "keras_transformer/training/distribution.py",
     "keras_transformer/training/tensorboard.py",
     "keras_transformer/data/feed.py",
     "export/",

@@ -7,6 +7,9 @@ wake-up, 10 ms to 40 s later (measured on TensorFlow 2.21). The same pipeline wi
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,11 +28,17 @@ def default_length_multiple() -> int:
     return 1 if keras.backend.backend() == "tensorflow" else 8
 
 
-def feed(batches: Callable[[], Iterator[Batch]]) -> Any:
+def feed(batches: Callable[[], Iterator[Batch]], strategy: Any = None, pad_id: int = 0) -> Any:
     """Returns what `fit` and `evaluate` take, from a function that starts a fresh iteration.
+
+    With several devices, by a `strategy` or by the `keras.distribution` that is in force, every batch is parted
+    between them by rows; where rows are too few, rows of padding fill it up. With several hosts, each gives the part
+    of its own devices.
 
     Args:
         batches: gives `(inputs, labels)`; inputs are int32 `[b, n]` by name, labels int32 `[b, n]`.
+        strategy: of `tf.distribute`, that the model was made under; default one device.
+        pad_id: the id of padding.
 
     Example:
         ```python
@@ -37,13 +46,89 @@ def feed(batches: Callable[[], Iterator[Batch]]) -> Any:
         ```
     """
     if keras.backend.backend() != "tensorflow":
-        return batches()
+        distribution = keras.distribution.distribution()  # here: a thread has its own
+        return read_ahead(batches() if distribution is None else _own_parts(batches(), distribution, pad_id))
 
     import tensorflow as tf
 
     names = next(batches())[0].keys()
     ids = tf.TensorSpec((None, None), tf.int32)
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=(dict.fromkeys(names, ids), ids))
+    signature = (dict.fromkeys(names, ids), ids)
     options = tf.data.Options()
     options.autotune.enabled = False
-    return dataset.prefetch(PREFETCH).with_options(options)
+    if strategy is None:
+        return (
+            tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(PREFETCH).with_options(options)
+        )
+
+    devices = strategy.num_replicas_in_sync
+
+    def all_parts() -> Iterator[Batch]:
+        for batch in batches():
+            yield from parted(batch, devices, pad_id)  # each device takes the next in turn
+
+    parts = tf.data.Dataset.from_generator(all_parts, output_signature=signature).prefetch(PREFETCH * devices)
+    return strategy.distribute_datasets_from_function(lambda _: parts.with_options(options))
+
+
+def parted(batch: Batch, count: int, pad_id: int) -> list[Batch]:
+    """Returns `count` parts of a batch, of as many rows each; what is missing is padding, which counts in no loss."""
+    inputs, labels = batch
+    missing = -len(labels) % count
+
+    def parts(ids: np.ndarray) -> list[np.ndarray]:
+        return np.split(np.pad(ids, ((0, missing), (0, 0)), constant_values=pad_id), count)
+
+    parts_by_name = {name: parts(ids) for name, ids in inputs.items()}
+    return [({name: own[i] for name, own in parts_by_name.items()}, part) for i, part in enumerate(parts(labels))]
+
+
+def _own_parts(batches: Iterator[Batch], distribution: Any, pad_id: int) -> Iterator[Batch]:
+    """Yields what this process gives of each batch to its devices."""
+    devices, processes = distribution.num_model_replicas, distribution.num_processes
+    for batch in batches:
+        parts = parted(batch, devices, pad_id)
+        own = parts[distribution.data_shard_id * devices // processes :][: devices // processes]
+        inputs = {name: np.concatenate([part[name] for part, _ in own]) for name in batch[0]}
+        yield inputs, np.concatenate([labels for _, labels in own])
+
+
+def read_ahead(batches: Iterator[Batch], count: int = PREFETCH) -> Iterator[Batch]:
+    """Yields the same batches in the same order, the next ones made by a thread meanwhile.
+
+    The thread ends when the iteration does, or is closed or dropped; what `batches` raises is raised here.
+
+    Args:
+        batches: iterated by the thread alone.
+        count: the most that are made ahead.
+    """
+    ready: queue.Queue[tuple[Batch | None, BaseException | None]] = queue.Queue(count)
+    left = threading.Event()
+
+    def read() -> None:
+        error = None
+        try:
+            for batch in batches:
+                ready.put((batch, None))
+                if left.is_set():
+                    return
+        except BaseException as raised:  # the other thread's to handle
+            error = raised
+        ready.put((None, error))
+
+    thread = threading.Thread(target=read, name="read ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            batch, error = ready.get()
+            if batch is None:
+                break
+            yield batch
+        if error is not None:
+            raise error
+    finally:
+        left.set()
+        while thread.is_alive():  # it may wait for room
+            with contextlib.suppress(queue.Empty):
+                ready.get_nowait()
+            thread.join(0.01)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from keras_transformer.training.batch_size import fitting_batch_tokens as fitting_batch_tokens
     from keras_transformer.training.config import ModelConfig as ModelConfig
     from keras_transformer.training.config import TrainingConfig as TrainingConfig
+    from keras_transformer.training.distribution import on_devices as on_devices
     from keras_transformer.training.losses import linear_cross_entropy as linear_cross_entropy
     from keras_transformer.training.model import TrainingModel as TrainingModel
     from keras_transformer.training.optimizers import Adam as Adam
@@ -40,6 +41,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "fitting_batch_tokens": "batch_size",
         "freeze": "optimizers",
         "linear_cross_entropy": "losses",
+        "on_devices": "distribution",
         "train": "trainer",
     },
 )

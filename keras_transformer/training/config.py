@@ -18,6 +18,9 @@ MODEL_DEFAULTS: dict[str, Any] = {
     "activation": "relu",
     "normalization": "layer_norm",
     "normalize_first": False,
+    "attention_chunk": None,
+    "rematerialize": False,
+    "stochastic_depth": 0.0,
 }
 
 SCHEDULES = ("inverse_square_root", "cosine", "linear", "constant")
@@ -44,6 +47,11 @@ class ModelConfig:
         activation: relu, gelu or swiglu.
         normalization: layer_norm or rms_norm.
         normalize_first: pre-norm if true, post-norm if false.
+        attention_chunk: attend to so many keys at a time, 256 for one: the same answers, with memory linear in the
+            length of texts; none attends to all at once, which is faster for short ones.
+        rematerialize: compute each block again on the way back of a training step, for less memory and more time.
+        stochastic_depth: probability that a sentence passes a sublayer of the last block by in training; less in the
+            blocks before it.
     """
 
     preset: str = "tiny"
@@ -59,6 +67,9 @@ class ModelConfig:
     activation: str | None = None
     normalization: str | None = None
     normalize_first: bool | None = None
+    attention_chunk: int | None = None
+    rematerialize: bool | None = None
+    stochastic_depth: float | None = None
 
     def __post_init__(self) -> None:
         preset_config(self.preset)
@@ -71,7 +82,7 @@ class ModelConfig:
             self.normalization,
             "layer_norm or rms_norm",
         )
-        for name in ("dropout", "attention_dropout", "activation_dropout"):
+        for name in ("dropout", "attention_dropout", "activation_dropout", "stochastic_depth"):
             rate = getattr(self, name)
             refuse_unless(rate is None or 0 <= rate < 1, name, rate, "at least 0 and less than 1")
         for name in (
@@ -81,6 +92,7 @@ class ModelConfig:
             "intermediate_dim",
             "num_heads",
             "num_key_value_heads",
+            "attention_chunk",
         ):
             count = getattr(self, name)
             refuse_unless(count is None or count > 0, name, count, "1 or more")
@@ -150,6 +162,8 @@ class TrainingConfig:
         deterministic: the same seed gives the same weights to the last bit, on the same machine; slower on a GPU, at
             no cost on a CPU.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
+        devices: of this host that train together, each on a part of every batch: GPUs where there are any, else CPUs;
+            all takes as many as there are.
         evaluate_every: steps between evaluations on the validation set.
         checkpoint_every: steps between checkpoints.
         patience: stop after so many evaluations without a better score; none means never.
@@ -181,6 +195,7 @@ class TrainingConfig:
     step_back: int = 0
     deterministic: bool = False
     dtype_policy: str = "float32"
+    devices: int | Literal["all"] = 1
     evaluate_every: int = 500
     checkpoint_every: int = 250
     patience: int | None = None
@@ -202,6 +217,7 @@ class TrainingConfig:
         refuse_unless(self.step_back >= 0, "step_back", self.step_back, "0 or more")
         tokens = self.batch_tokens
         refuse_unless(tokens == "auto" or tokens > 0, "batch_tokens", tokens, "1 or more, or auto")
+        refuse_unless(self.devices == "all" or self.devices > 0, "devices", self.devices, "1 or more, or all")
         for name in ("steps", "accumulate", "evaluate_every", "checkpoint_every"):
             refuse_unless(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
         refuse_unless(self.curriculum_steps >= 0, "curriculum_steps", self.curriculum_steps, "0 or more")

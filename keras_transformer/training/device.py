@@ -11,14 +11,18 @@ from keras import ops
 
 from keras_transformer._threads import operations_at_once
 from keras_transformer.errors import UserError
+from keras_transformer.training.distribution import is_mirrored
 
 MOST_PARTS = 8
 XLA_FLAG = "--xla_gpu_deterministic_ops=true"
 
 
 def parts_of_a_batch() -> int:
-    """Returns into how many parts a training parts its batches: one for each processor, if operations take one."""
-    return 1 if _has_gpu() else min(operations_at_once(), MOST_PARTS)
+    """Returns into how many parts a training parts its batches: one for each processor, if operations take one.
+
+    With several devices each has one: a part of the batch that is parted already.
+    """
+    return 1 if is_mirrored() or _has_gpu() else min(operations_at_once(), MOST_PARTS)
 
 
 def make_deterministic() -> None:
@@ -42,7 +46,7 @@ def make_deterministic() -> None:
 
 
 def _has_gpu() -> bool:
-    return bool(keras.distribution.list_devices("gpu"))
+    return any(name.startswith("gpu") for name in keras.distribution.list_devices())  # JAX knows no "gpu" without one
 
 
 def check_policy(policy: str) -> None:

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import keras
+from keras import ops
 from rich.console import Console
 
 from keras_transformer._files import replacing, write_json
@@ -168,7 +170,7 @@ class RunKeeper(keras.callbacks.Callback):
 
     def _totals(self) -> Totals:
         metrics = self.training_model.token_means
-        return {name: [float(metric.total), float(metric.count)] for name, metric in metrics.items()}
+        return {name: [_number(metric.total), _number(metric.count)] for name, metric in metrics.items()}
 
     def is_evaluated(self) -> bool:
         """Returns whether the weights as they are now have been evaluated."""
@@ -191,7 +193,7 @@ class RunKeeper(keras.callbacks.Callback):
         return own_optimizer(self.training_model) is not self.training_model.optimizer
 
     def _iterations(self) -> int:
-        return int(own_optimizer(self.training_model).iterations)
+        return int(_number(own_optimizer(self.training_model).iterations))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.clock = time.monotonic()
@@ -288,7 +290,7 @@ class RunKeeper(keras.callbacks.Callback):
         if not tokens or self._is_passing_overflow(means["loss"]):
             return {}
         self.loss_mean = check_loss(means["loss"], progress.loss_mean)
-        norm = float(own_optimizer(self.training_model).gradient_norm)
+        norm = _number(own_optimizer(self.training_model).gradient_norm)
         if not math.isfinite(norm):
             raise Diverged(f"the norm of the gradient is {norm}")
         self.looked = progress.step
@@ -304,7 +306,7 @@ class RunKeeper(keras.callbacks.Callback):
             return False
         progress, point = self.progress, self.progress.point
         steps, taken = progress.step - point.step, self._iterations() - point.iterations
-        scale = float(self.training_model.optimizer.dynamic_scale)
+        scale = _number(self.training_model.optimizer.dynamic_scale)
         if steps >= LOG_EVERY and not taken and scale < 1:
             raise Diverged(f"the last {steps} gradients all overflowed float16, at a loss scale of {scale:.3g}")
         if math.isfinite(loss) or not taken:
@@ -361,13 +363,13 @@ class RunKeeper(keras.callbacks.Callback):
         progress, point = self.progress, self.progress.point
         optimizer = own_optimizer(self.training_model)
         values = {f"train/{name}": mean for name, mean in means.items()}
-        values["train/learning_rate"] = float(optimizer.learning_rate)
-        values["train/gradient_norm"] = float(optimizer.gradient_norm)
+        values["train/learning_rate"] = _number(optimizer.learning_rate)
+        values["train/gradient_norm"] = _number(optimizer.gradient_norm)
         if progress.seconds > point.seconds and progress.tokens > point.tokens:
             values["train/tokens_per_second"] = (progress.tokens - point.tokens) / (progress.seconds - point.seconds)
         if self._scales_loss():
             values["train/skipped_steps"] = self.skipped_steps()
-            values["train/loss_scale"] = float(self.training_model.optimizer.dynamic_scale)
+            values["train/loss_scale"] = _number(self.training_model.optimizer.dynamic_scale)
         values.update(self.watch.point(progress.seconds - point.seconds))
         self.log.scalars(values, progress.step)
         with self._writing("the curve"):
@@ -478,3 +480,8 @@ class RunKeeper(keras.callbacks.Callback):
             f"{'  (best)' if better else ''}{f'  {skipped} steps skipped' if skipped else ''}",
             highlight=False,
         )
+
+
+def _number(variable: Any) -> float:
+    """Returns the value of a scalar variable: the sum over devices, if each has its own."""
+    return float(ops.sum(variable))

@@ -16,6 +16,7 @@ from tensorboard.plugins.image import metadata as image_metadata
 
 from keras_transformer._files import replacing
 from keras_transformer._markdown import table
+from keras_transformer.training.distribution import strategy_of
 
 PROJECTOR_CONFIG = """\
 embeddings {{
@@ -164,13 +165,13 @@ def gradients(training_model: Any, inputs: dict[str, Any], labels: Any) -> list[
 
     Run operator by operator: for one batch now and then that is quicker than tracing a graph would be. Leaves metrics
     and random seeds as they are. None where the loss does not depend on a variable, and for all of them on another
-    backend than TensorFlow, where Keras has no way to a gradient.
+    backend than TensorFlow, where Keras has no way to a gradient, and on several devices.
 
     Args:
         training_model: a `TrainingModel`.
         inputs, labels: a batch, as it is trained on.
     """
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow" or strategy_of(training_model):
         return [None] * len(training_model.model.trainable_variables)
     with tf.GradientTape() as tape:
         sums = training_model.token_loss(training_model(inputs, training=False), labels)

@@ -15,6 +15,7 @@ from keras_transformer.data.feed import feed
 from keras_transformer.training.checkpoints import checkpoints, load_checkpoint
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.device import check_policy, make_deterministic, parts_of_a_batch
+from keras_transformer.training.distribution import strategy_of
 from keras_transformer.training.divergence import Diverged
 from keras_transformer.training.keeper import Evaluation as Evaluation
 from keras_transformer.training.keeper import Progress as Progress
@@ -121,7 +122,7 @@ def _fit(
     steps = min(every - step % every, config.steps - step)
     # one epoch of `fit` is the way to the next evaluation; the first after a resume may be shorter
     epochs = max(1, (config.steps - step) // every) if steps == every else 1
-    data = feed(lambda: batches(step * config.accumulate))
+    data = feed(lambda: batches(step * config.accumulate), strategy_of(training_model), training_model.pad_id)
     steps *= config.accumulate  # to Keras every batch is a step
     training_model.fit(data, steps_per_epoch=steps, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
 

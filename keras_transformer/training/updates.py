@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_transformer._compiled import compiled
 from keras_transformer._threads import processors
+from keras_transformer.training.distribution import is_mirrored, summed, update_mirrored
 
 TOKEN_WEIGHT = "token_weight"  # name of the variable whose gradient is the weight of a batch, see `TrainingModel`
 
@@ -46,7 +47,8 @@ class NormAndAverages:
 
     def build(self: Any, variables: list[Any]) -> None:
         if not self.built:
-            self.gradient_norm = self.add_variable((), dtype="float32", name="gradient_norm")
+            first = "only_first_replica"  # of several devices, which all find the same
+            self.gradient_norm = self.add_variable((), dtype="float32", aggregation=first, name="gradient_norm")
             self.averages = []
             if self.averaging is not None:
                 self.averages = [self.add_variable_from_reference(v, name="average") for v in variables]
@@ -56,13 +58,18 @@ class NormAndAverages:
 
     def _backend_update_step(self: Any, grads: list[Any], trainable_variables: list[Any], learning_rate: Any) -> None:
         """What Keras calls with the gradients of a whole update, summed over micro-batches."""
-        grads = weighed([ops.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
+        grads = [ops.convert_to_tensor(gradient) for gradient in grads]
+        mirrored = is_mirrored()
+        grads = weighed(summed(grads) if mirrored else grads, trainable_variables)
         variables = [variable for variable in trainable_variables if variable.name != TOKEN_WEIGHT]
         norm = global_norm(grads)
         self.gradient_norm.assign(norm)
         factor = 1.0 if self.clip_norm is None else ops.minimum(1.0, self.clip_norm / ops.maximum(norm, 1e-12))
         step = ops.cast(self.iterations, "float32") + 1.0
         share = None if self.averaging is None else ops.minimum(self.averaging, (1.0 + step) / (10.0 + step))
+        if mirrored:
+            self._update_mirrored(grads, variables, factor, learning_rate, share)
+            return
         gradient_of = {id(variable): gradient for variable, gradient in zip(variables, grads, strict=True)}
         groups = _groups(variables)
         if not self._updates:  # made once: each is compiled once
@@ -76,12 +83,27 @@ class NormAndAverages:
 
         def update(grads: list[Any], factor: Any, learning_rate: Any, share: Any) -> None:
             for gradient, variable in zip(grads, variables, strict=True):
-                self.update_step(gradient * ops.cast(factor, gradient.dtype), variable, learning_rate)
-                if self.averages:
-                    average = self.averages[known[id(variable)]]
-                    average.assign(variable + share * (average - variable))
+                self._update_one(known[id(variable)], variable, gradient, factor, learning_rate, share)
 
         return update
+
+    def _update_one(
+        self: Any, index: int, variable: Any, gradient: Any, factor: Any, learning_rate: Any, share: Any
+    ) -> None:
+        self.update_step(gradient * ops.cast(factor, gradient.dtype), variable, learning_rate)
+        if self.averages:
+            average = self.averages[index]
+            average.assign(variable + share * (average - variable))
+
+    def _update_mirrored(self: Any, grads: list[Any], variables: list[Any], factor: Any, rate: Any, share: Any) -> None:
+        """Updates the copies of the variables on all devices."""
+        known = {id(variable): i for i, variable in enumerate(self._trainable_variables)}
+
+        def update(place: int, variable: Any, gradient: Any, *numbers: Any) -> None:
+            self._update_one(known[id(variables[place])], variable, gradient, *numbers)
+
+        numbers = [0.0 if number is None else number for number in (factor, rate, share)]
+        update_mirrored(update, variables, grads, *([number] * len(variables) for number in numbers))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "clip_norm": self.clip_norm, "averaging": self.averaging}  # type: ignore[misc]

@@ -37,6 +37,7 @@ MAY_CHANGE = (
     "evaluate_every",
     "checkpoint_every",
     "step_back",
+    "devices",
     "tensorboard",
 )
 
@@ -129,11 +130,12 @@ def main(config: Config) -> dict[str, Any]:
     tokenizer = prepare_data(config, run)
     batches = make_batches(config, run, tokenizer)
     tell_batches(config, batches)
-    model = build_model(config, run, tokenizer)
-    training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
-    translator = generation.TextToText(model, tokenizer, config.max_source_length, config.max_target_length)
-    validation = run.read_examples("validation")
-    training.train(training_model, batches, config.training, run, lambda: validate(translator, validation, config))
+    with training.on_devices(config.training):
+        model = build_model(config, run, tokenizer)
+        training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
+        translator = generation.TextToText(model, tokenizer, config.max_source_length, config.max_target_length)
+        validation = run.read_examples("validation")
+        training.train(training_model, batches, config.training, run, lambda: validate(translator, validation, config))
     return evaluate(config.run)
 
 

@@ -47,7 +47,7 @@ def test_deterministic_operations(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_on_jax_the_environment_has_to_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: ["gpu:0"])
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])
     monkeypatch.setenv("XLA_FLAGS", "--something_else")
     with pytest.raises(UserError, match=r"set the environment variable XLA_FLAGS=--xla_gpu_deterministic_ops=true$"):
         device.make_deterministic()

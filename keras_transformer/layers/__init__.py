@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from keras_transformer.layers.blocks import TransformerDecoderBlock as TransformerDecoderBlock
     from keras_transformer.layers.blocks import TransformerEncoderBlock as TransformerEncoderBlock
     from keras_transformer.layers.dropout import Dropout as Dropout
+    from keras_transformer.layers.dropout import StochasticDepth as StochasticDepth
     from keras_transformer.layers.embedding import PositionEmbedding as PositionEmbedding
     from keras_transformer.layers.embedding import SinePositionEncoding as SinePositionEncoding
     from keras_transformer.layers.embedding import TokenEmbedding as TokenEmbedding
@@ -28,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "PositionEmbedding": "embedding",
         "RootMeanSquareScaling": "normalization",
         "SinePositionEncoding": "embedding",
+        "StochasticDepth": "dropout",
         "TokenEmbedding": "embedding",
         "TransformerDecoderBlock": "blocks",
         "TransformerEncoderBlock": "blocks",

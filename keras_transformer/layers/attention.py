@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_transformer.layers.chunked_attention import chunked_attention
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.masks import causal_mask, combined_bias
 from keras_transformer.layers.projection import projection
@@ -46,6 +47,10 @@ class MultiHeadAttention(keras.layers.Layer):
     positions up to the query's own. In cross-attention `cache` replaces `value`: `project_key_value(value)` computes
     it once for a sentence.
 
+    **Chunks.** With `attention_chunk` the layer attends to so many keys at a time, see `chunked_attention`: the same
+    output, with memory linear in the length rather than quadratic, for a little more time. A call with a cache, or
+    that returns the scores, has all of them at once.
+
     Args:
         num_heads: number of query heads.
         key_dim: width of each head.
@@ -53,6 +58,7 @@ class MultiHeadAttention(keras.layers.Layer):
         output_dim: width of the output; default the width of the query.
         dropout: rate of dropout on the attention weights.
         use_bias: whether the projections have a bias.
+        attention_chunk: the most keys that are attended to at once; None means all.
         kernel_initializer, bias_initializer: initializers of the projections; the default equals Glorot's for square
             kernels and does not change when projections are fused.
 
@@ -74,8 +80,9 @@ class MultiHeadAttention(keras.layers.Layer):
         updated cache; in this order.
 
     Raises:
-        ValueError: `num_heads` is no multiple of `num_key_value_heads`; a layer built for self-attention is given
-            another `value`, or one built for cross-attention is given neither `value` nor `cache`.
+        ValueError: `num_heads` is no multiple of `num_key_value_heads`; `attention_chunk` is less than 1; a layer
+            built for self-attention is given another `value`, or one built for cross-attention is given neither
+            `value` nor `cache`.
 
     Example:
         ```python
@@ -92,6 +99,7 @@ class MultiHeadAttention(keras.layers.Layer):
         output_dim: int | None = None,
         dropout: float = 0.0,
         use_bias: bool = True,
+        attention_chunk: int | None = None,
         kernel_initializer: Any = "lecun_uniform",
         bias_initializer: Any = "zeros",
         **kwargs: Any,
@@ -103,12 +111,15 @@ class MultiHeadAttention(keras.layers.Layer):
                 f"num_heads must be a multiple of num_key_value_heads; "
                 f"received num_heads={num_heads}, num_key_value_heads={num_key_value_heads}"
             )
+        if attention_chunk is not None and attention_chunk < 1:
+            raise ValueError(f"attention_chunk must be 1 or more, or None; received {attention_chunk}")
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.num_key_value_heads = num_key_value_heads
         self.output_dim = output_dim
         self.dropout = dropout
         self.use_bias = use_bias
+        self.attention_chunk = attention_chunk
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.supports_masking = True
@@ -173,6 +184,18 @@ class MultiHeadAttention(keras.layers.Layer):
             keys, values = cache
         else:
             keys, values = ops.split(pairs, 2, axis=1)
+        if self.attention_chunk is not None and cache is None and not return_attention_scores:
+            context = self._attend_in_chunks(
+                queries,
+                keys,
+                values,
+                training,
+                chunk=self.attention_chunk,
+                mask_bias=combined_bias(padding_mask, keras_mask, attention_mask),
+                attention_bias=None if attention_bias is None else ops.cast(attention_bias, "float32"),
+                use_causal_mask=use_causal_mask,
+            )
+            return self.output_projection(context)
         causal = causal_mask(ops.shape(query)[1], ops.shape(keys)[2], offset) if use_causal_mask else None
         bias = combined_bias(padding_mask, keras_mask, attention_mask, causal)
         if attention_bias is not None:
@@ -238,8 +261,18 @@ class MultiHeadAttention(keras.layers.Layer):
         context = ops.matmul(weights, value)  # [b, g, h/g * q, d]
         if shared > 1:
             context = ops.reshape(context, (batch, self.num_heads, length, self.key_dim))
+        return self._joined_heads(context, batch, length), scores
+
+    def _attend_in_chunks(self, query: Any, key: Any, value: Any, training: bool | None, **options: Any) -> Any:
+        """Attention of `query [b, h, q, d]` over `key` and `value [b, g, k, d]`, some keys at a time: `[b, q, h*d]`."""
+        batch, _, length, _ = ops.shape(query)
+        query = query * ops.cast(1 / math.sqrt(self.key_dim), query.dtype)
+        dropout = self.dropout_layer.factors_in_parts("float32") if training else None
+        return self._joined_heads(chunked_attention(query, key, value, dropout=dropout, **options), batch, length)
+
+    def _joined_heads(self, context: Any, batch: Any, length: Any) -> Any:
         context = ops.transpose(context, (0, 2, 1, 3))
-        return ops.reshape(context, (batch, length, self.num_heads * self.key_dim)), scores
+        return ops.reshape(context, (batch, length, self.num_heads * self.key_dim))
 
     def compute_output_spec(self, query: Any, value: Any = None, **kwargs: Any) -> Any:
         batch, length, width = query.shape
@@ -265,6 +298,7 @@ class MultiHeadAttention(keras.layers.Layer):
             "output_dim": self.output_dim,
             "dropout": self.dropout,
             "use_bias": self.use_bias,
+            "attention_chunk": self.attention_chunk,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }

@@ -6,15 +6,17 @@ w width of the model.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_transformer.layers.attention import KeyValues, MultiHeadAttention
-from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.dropout import Dropout, StochasticDepth
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.normalization import normalization
+from keras_transformer.layers.rematerialization import rematerialized
 
 
 class TransformerBlock(keras.layers.Layer):
@@ -37,6 +39,11 @@ class TransformerBlock(keras.layers.Layer):
         layer_norm_epsilon: epsilon of the normalisation.
         normalize_first: pre-norm if True, post-norm if False.
         use_bias: whether the projections have biases.
+        attention_chunk: the most keys that are attended to at once, see `MultiHeadAttention`; None means all.
+        rematerialize: whether what the block computes is computed again on the way back while training, rather than
+            kept; see `rematerialized`.
+        stochastic_depth: the probability that a row of the batch passes a sublayer by while training; see
+            `StochasticDepth`.
 
     Raises:
         ValueError: `key_dim` is not given and the input's width is no multiple of `num_heads`; an argument that a
@@ -57,6 +64,9 @@ class TransformerBlock(keras.layers.Layer):
         layer_norm_epsilon: float = 1e-5,
         normalize_first: bool = False,
         use_bias: bool = True,
+        attention_chunk: int | None = None,
+        rematerialize: bool = False,
+        stochastic_depth: float = 0.0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -72,7 +82,13 @@ class TransformerBlock(keras.layers.Layer):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.normalize_first = normalize_first
         self.use_bias = use_bias
+        self.attention_chunk = attention_chunk
+        self.rematerialize = rematerialize
+        self.stochastic_depth = stochastic_depth
         self.supports_masking = True
+        self.row_dropout = StochasticDepth(stochastic_depth, dtype=self.dtype_policy, name="row_dropout")
+        draws = dropout or attention_dropout or activation_dropout or stochastic_depth
+        self.seed_generator = keras.random.SeedGenerator() if rematerialize and draws else None
 
     def _attention(self, name: str, query_shape: tuple, value_shape: tuple | None = None) -> MultiHeadAttention:
         width = query_shape[-1]
@@ -87,6 +103,7 @@ class TransformerBlock(keras.layers.Layer):
             num_key_value_heads=self.num_key_value_heads,
             dropout=self.attention_dropout,
             use_bias=self.use_bias,
+            attention_chunk=self.attention_chunk,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -113,6 +130,16 @@ class TransformerBlock(keras.layers.Layer):
     def _dropout(self, name: str) -> keras.layers.Layer:
         return Dropout(self.dropout, dtype=self.dtype_policy, name=name)
 
+    def _joined(self, residual: Any, x: Any, dropout: keras.layers.Layer, training: bool | None) -> Any:
+        """The residual stream with what a sublayer adds to it."""
+        return residual + self.row_dropout(dropout(x, training=training), training=training)
+
+    def _fed_forward(self, inputs: Any, training: bool | None) -> Any:
+        """The feed-forward sublayer: `[b, n, w]`."""
+        x = self.feed_forward_norm(inputs) if self.normalize_first else inputs
+        x = self._joined(inputs, self.feed_forward(x, training=training), self.feed_forward_dropout, training)
+        return x if self.normalize_first else self.feed_forward_norm(x)
+
     def compute_output_shape(self, input_shape: tuple, *_: Any) -> tuple:
         return input_shape
 
@@ -131,6 +158,9 @@ class TransformerBlock(keras.layers.Layer):
             "layer_norm_epsilon": self.layer_norm_epsilon,
             "normalize_first": self.normalize_first,
             "use_bias": self.use_bias,
+            "attention_chunk": self.attention_chunk,
+            "rematerialize": self.rematerialize,
+            "stochastic_depth": self.stochastic_depth,
         }
 
 
@@ -171,19 +201,23 @@ class TransformerEncoderBlock(TransformerBlock):
         mask: Any = None,
         inputs_mask: Any = None,
     ) -> Any:
-        mask = mask if inputs_mask is None else inputs_mask  # Keras says `mask` where a tensor stands alone
+        masks = {
+            "padding_mask": padding_mask,
+            "attention_mask": attention_mask,
+            "query_mask": mask if inputs_mask is None else inputs_mask,  # `mask` where a tensor stands alone
+        }
+        if self.rematerialize and training:
+            again = functools.partial(self._sublayers, training=training, **masks)
+            return rematerialized(again, self.seed_generator, inputs=inputs)
+        return self._sublayers(inputs, training=training, **masks)
+
+    def _sublayers(self, inputs: Any, training: bool | None, **masks: Any) -> Any:
         x = self.self_attention_norm(inputs) if self.normalize_first else inputs
-        x = self.self_attention(
-            x, padding_mask=padding_mask, attention_mask=attention_mask, query_mask=mask, training=training
-        )
-        x = inputs + self.self_attention_dropout(x, training=training)
+        x = self.self_attention(x, training=training, **masks)
+        x = self._joined(inputs, x, self.self_attention_dropout, training)
         if not self.normalize_first:
             x = self.self_attention_norm(x)
-
-        residual = x
-        x = self.feed_forward_norm(x) if self.normalize_first else x
-        x = residual + self.feed_forward_dropout(self.feed_forward(x, training=training), training=training)
-        return x if self.normalize_first else self.feed_forward_norm(x)
+        return self._fed_forward(x, training)
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -259,11 +293,53 @@ class TransformerDecoderBlock(TransformerBlock):
             raise ValueError(
                 f"{self.name} was built without an encoder sequence and has no cross-attention; received one"
             )
+        tensors = {
+            "decoder_sequence": decoder_sequence,
+            "encoder_sequence": encoder_sequence,
+            "self_attention_bias": self_attention_bias,
+            "cross_attention_bias": cross_attention_bias,
+        }
+        sublayers = functools.partial(
+            self._sublayers,
+            decoder_padding_mask=decoder_padding_mask,
+            encoder_padding_mask=encoder_padding_mask,
+            self_attention_cache=self_attention_cache,
+            self_attention_cache_update_index=self_attention_cache_update_index,
+            cross_attention_cache=cross_attention_cache,
+            use_causal_mask=use_causal_mask,
+            return_attention_scores=return_attention_scores,
+            training=training,
+            decoder_sequence_mask=mask if decoder_sequence_mask is None else decoder_sequence_mask,
+            encoder_sequence_mask=encoder_sequence_mask,
+        )
+        cached = self_attention_cache is not None or cross_attention_cache is not None
+        if self.rematerialize and training and not cached:
+            return rematerialized(sublayers, self.seed_generator, **tensors)
+        return sublayers(**tensors)
+
+    def _sublayers(
+        self,
+        decoder_sequence: Any,
+        encoder_sequence: Any = None,
+        self_attention_bias: Any = None,
+        cross_attention_bias: Any = None,
+        *,
+        decoder_padding_mask: Any,
+        encoder_padding_mask: Any,
+        self_attention_cache: Any,
+        self_attention_cache_update_index: Any,
+        cross_attention_cache: Any,
+        use_causal_mask: bool,
+        return_attention_scores: bool,
+        training: bool | None,
+        decoder_sequence_mask: Any,
+        encoder_sequence_mask: Any,
+    ) -> Any:
         x = self.self_attention_norm(decoder_sequence) if self.normalize_first else decoder_sequence
         x = self.self_attention(
             x,
             padding_mask=decoder_padding_mask,
-            query_mask=mask if decoder_sequence_mask is None else decoder_sequence_mask,
+            query_mask=decoder_sequence_mask,
             attention_bias=self_attention_bias,
             use_causal_mask=use_causal_mask,
             cache=self_attention_cache,
@@ -272,7 +348,7 @@ class TransformerDecoderBlock(TransformerBlock):
         )
         if self_attention_cache is not None:
             x, self_attention_cache = x
-        x = decoder_sequence + self.self_attention_dropout(x, training=training)
+        x = self._joined(decoder_sequence, x, self.self_attention_dropout, training)
         if not self.normalize_first:
             x = self.self_attention_norm(x)
 
@@ -289,11 +365,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 training=training,
             )
 
-        residual = x
-        x = self.feed_forward_norm(x) if self.normalize_first else x
-        x = residual + self.feed_forward_dropout(self.feed_forward(x, training=training), training=training)
-        x = x if self.normalize_first else self.feed_forward_norm(x)
-        results = [x]
+        results = [self._fed_forward(x, training)]
         if return_attention_scores:
             results.append(scores)
         if self_attention_cache is not None:
@@ -319,7 +391,7 @@ class TransformerDecoderBlock(TransformerBlock):
             x = ops.reshape(x, shape)
             if return_attention_scores:  # [b, h, r * n, s] -> [r * b, h, n, s]
                 scores = self._scores_of_rows(scores, shape[0], shape[1])
-        x = inputs + self.cross_attention_dropout(x, training=options.get("training"))
+        x = self._joined(inputs, x, self.cross_attention_dropout, options.get("training"))
         return (x if self.normalize_first else self.cross_attention_norm(x)), scores
 
     def _scores_of_rows(self, scores: Any, rows: Any, length: Any) -> Any:

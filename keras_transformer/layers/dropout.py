@@ -7,7 +7,7 @@ sequences of random numbers once for a training step, and every dropout in it co
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,12 +41,36 @@ class Noise:
 
     def words(self, shape: Any) -> Any:
         """Returns random words, int16, of a shape."""
-        size = math.prod(shape) if all(isinstance(n, int) for n in shape) else ops.prod(ops.stack(list(shape)))
+        size = _size(shape)
         start = self.count * SHIFT % DRAWS
         self.count += 1
         first = ops.slice(_repeated(self.first, start + size), (start,), (size,))
         second = ops.slice(_repeated(self.second, size), (0,), (size,))
         return ops.reshape(ops.bitwise_xor(first, second), shape)
+
+    def parts(self) -> Callable[[Any, Any], Any]:
+        """Returns the words of one dropout for whoever wants them in parts of equal shape, and wants them twice.
+
+        The function takes the number of a part, which may be a tensor, and the shape of a part.
+        """
+        begin = self.count * SHIFT % DRAWS
+        self.count += 1
+
+        def words(part: Any, shape: Any) -> Any:
+            size = _size(shape)
+            starts = ((begin + part * (size % DRAWS)) % DRAWS, part * (size % (DRAWS - 1)) % (DRAWS - 1))
+            first, second = (
+                ops.slice(_repeated(draws, draws.shape[0] + size), (start,), (size,))
+                for draws, start in zip((self.first, self.second), starts, strict=True)
+            )
+            return ops.reshape(ops.bitwise_xor(first, second), shape)
+
+        return words
+
+
+def _size(shape: Any) -> Any:
+    """Returns the number of elements, a tensor if a dimension is one."""
+    return math.prod(shape) if all(isinstance(n, int) for n in shape) else ops.prod(ops.stack(list(shape)))
 
 
 def _repeated(words: Any, size: Any) -> Any:
@@ -66,6 +90,23 @@ def shared_noise(seed: Any) -> Iterator[Noise]:
         yield noise
     finally:
         _noise.pop()
+
+
+def current_noise() -> Noise | None:
+    """Returns the `Noise` of the `shared_noise` around the call, if there is one."""
+    return _noise[-1] if _noise else None
+
+
+@contextmanager
+def noise_again(noise: Noise, count: int) -> Iterator[None]:
+    """Inside the block all dropouts take the random numbers that `noise` had when its count was `count`."""
+    before, noise.count = noise.count, count
+    _noise.append(noise)
+    try:
+        yield
+    finally:
+        _noise.pop()
+        noise.count = max(before, noise.count)  # whatever comes next has numbers of its own
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -100,13 +141,56 @@ class Dropout(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if not training or not self.threshold:
             return inputs
-        noise = _noise[-1] if _noise else Noise(self.seed_generator)
-        threshold = ops.cast(LEAST + self.threshold, "int16")
-        kept = ops.cast(ops.greater_equal(noise.words(ops.shape(inputs)), threshold), inputs.dtype)
-        return inputs * (kept * ops.cast(WORDS / (WORDS - self.threshold), inputs.dtype))
+        return inputs * self._factors(self._noise().words(self._noise_shape(inputs)), inputs.dtype)
+
+    def factors_in_parts(self, dtype: str) -> Callable[[Any, Any], Any] | None:
+        """Returns what gives the factors, 0 or above 1, for one part of an input after the other; None at a rate of 0.
+
+        The function takes the number of a part and its shape, and gives the same factors whenever it is called: for
+        a gradient that computes the parts again.
+        """
+        if not self.threshold:
+            return None
+        words = self._noise().parts()
+        return lambda part, shape: self._factors(words(part, shape), dtype)
+
+    def _noise(self) -> Noise:
+        return current_noise() or Noise(self.seed_generator)
+
+    def _noise_shape(self, inputs: Any) -> Any:
+        return ops.shape(inputs)
+
+    def _factors(self, words: Any, dtype: Any) -> Any:
+        kept = ops.cast(ops.greater_equal(words, ops.cast(LEAST + self.threshold, "int16")), dtype)
+        return kept * ops.cast(WORDS / (WORDS - self.threshold), dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class StochasticDepth(Dropout):
+    """Sets random rows of a batch to zero while training, and scales up the others (https://arxiv.org/abs/1603.09382).
+
+    On what a sublayer adds to the residual stream: a row that is dropped passes the sublayer by. No time is saved, the
+    rows beside it need the sublayer. LayerDrop (https://arxiv.org/abs/1909.11556) drops for the whole batch.
+
+    Args:
+        rate: the probability that a row is dropped, at least 0 and less than 1; used to the nearest 1/65,536.
+        seed: of the random numbers where the layer does not stand inside `shared_noise`.
+
+    Call arguments:
+        inputs: `[b, ...]`.
+        training: whether rows are dropped.
+
+    Example:
+        ```python
+        StochasticDepth(0.1)(keras.ops.ones((64, 5, 8)), training=True)  # about 6 of the 64 rows are 0
+        ```
+    """
+
+    def _noise_shape(self, inputs: Any) -> Any:
+        return (ops.shape(inputs)[0], *(1 for _ in inputs.shape[1:]))

@@ -53,6 +53,11 @@ class Seq2SeqTransformer(keras.Model):
         dropout, attention_dropout, activation_dropout: rates; see `TransformerEncoderBlock`. `dropout` also applies to
             the sum of embeddings and positions.
         activation, normalization, layer_norm_epsilon, normalize_first, use_bias: see `TransformerEncoderBlock`.
+        attention_chunk: the most keys that attention takes at once, for memory linear in the length; see
+            `MultiHeadAttention`. A step of decoding has all of them.
+        rematerialize: whether a training step computes each block again on the way back; see `rematerialized`.
+        stochastic_depth: the probability that a row passes a sublayer of the last block by while training, of encoder
+            and decoder each; it rises with depth in equal steps, from a block of rate 0 that is not there.
         positions: "sine" or "learned".
         max_length: number of learned positions; not used with "sine".
         decoder_normalization: of the decoder's output, with `normalize_first`; default `normalization`.
@@ -85,6 +90,9 @@ class Seq2SeqTransformer(keras.Model):
         layer_norm_epsilon: float = 1e-5,
         normalize_first: bool = False,
         use_bias: bool = True,
+        attention_chunk: int | None = None,
+        rematerialize: bool = False,
+        stochastic_depth: float = 0.0,
         positions: str = "sine",
         max_length: int = 1024,
         decoder_normalization: str | None = None,
@@ -104,6 +112,8 @@ class Seq2SeqTransformer(keras.Model):
             "layer_norm_epsilon": layer_norm_epsilon,
             "normalize_first": normalize_first,
             "use_bias": use_bias,
+            "attention_chunk": attention_chunk,
+            "rematerialize": rematerialize,
             "dtype": dtype,
         }
 
@@ -114,8 +124,14 @@ class Seq2SeqTransformer(keras.Model):
         self.noise_seed = keras.random.SeedGenerator(name="noise_seed")
         self.source_dropout = Dropout(dropout, dtype=dtype, name="source_dropout")
         self.target_dropout = Dropout(dropout, dtype=dtype, name="target_dropout")
-        self.encoder_blocks = [TransformerEncoderBlock(**block, name=f"encoder_{i}") for i in range(num_encoder_layers)]
-        self.decoder_blocks = [TransformerDecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)]
+        self.encoder_blocks = [
+            TransformerEncoderBlock(**block, stochastic_depth=rate, name=f"encoder_{i}")
+            for i, rate in enumerate(_rising(stochastic_depth, num_encoder_layers))
+        ]
+        self.decoder_blocks = [
+            TransformerDecoderBlock(**block, stochastic_depth=rate, name=f"decoder_{i}")
+            for i, rate in enumerate(_rising(stochastic_depth, num_decoder_layers))
+        ]
         self.encoder_norm = self.decoder_norm = None
         if normalize_first:
             last = decoder_normalization or normalization
@@ -146,6 +162,9 @@ class Seq2SeqTransformer(keras.Model):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.normalize_first = normalize_first
         self.use_bias = use_bias
+        self.attention_chunk = attention_chunk
+        self.rematerialize = rematerialize
+        self.stochastic_depth = stochastic_depth
         self.positions = positions
         self.max_length = max_length
         self.decoder_normalization = decoder_normalization
@@ -320,6 +339,9 @@ class Seq2SeqTransformer(keras.Model):
             "layer_norm_epsilon": self.layer_norm_epsilon,
             "normalize_first": self.normalize_first,
             "use_bias": self.use_bias,
+            "attention_chunk": self.attention_chunk,
+            "rematerialize": self.rematerialize,
+            "stochastic_depth": self.stochastic_depth,
             "positions": self.positions,
             "max_length": self.max_length,
             "decoder_normalization": self.decoder_normalization,
@@ -335,6 +357,11 @@ def _self_attention_weights(block: Any, x: Any, **options: Any) -> Any:
     """The weights `[b, h, n, n]` of a block's self-attention over its input `x [b, n, w]`."""
     x = block.self_attention_norm(x) if block.normalize_first else x
     return block.self_attention(x, return_attention_scores=True, training=False, **options)[1]
+
+
+def _rising(rate: float, blocks: int) -> list[float]:
+    """The rates of stochastic depth, https://arxiv.org/abs/1603.09382, 3.2: in equal steps up to that of the last."""
+    return [rate * (i + 1) / blocks for i in range(blocks)]
 
 
 def _positions(kind: str, max_length: int, **kwargs: Any) -> keras.layers.Layer:

@@ -78,8 +78,19 @@ BLOCK = {
     "layer_norm_epsilon": 1e-3,
     "normalize_first": True,
     "use_bias": False,
+    "attention_chunk": 2,
+    "rematerialize": True,
+    "stochastic_depth": 0.25,
 }
-ATTENTION = {"num_heads": 4, "key_dim": 3, "num_key_value_heads": 2, "output_dim": WIDTH, "dropout": 0.2, **PROJECTIONS}
+ATTENTION = {
+    "num_heads": 4,
+    "key_dim": 3,
+    "num_key_value_heads": 2,
+    "output_dim": WIDTH,
+    "dropout": 0.2,
+    "attention_chunk": 2,
+    **PROJECTIONS,
+}
 CASES = {
     "feed_forward": Case(
         "FeedForward", {"intermediate_dim": 12, "activation": "swiglu", "dropout": 0.2, **PROJECTIONS}
@@ -91,6 +102,7 @@ CASES = {
     "position_embedding": Case("PositionEmbedding", {"max_length": 9}, keeps_mask=False),
     "root_mean_square_scaling": Case("RootMeanSquareScaling", {"epsilon": 1e-3}),
     "sine_positions": Case("SinePositionEncoding", {"max_wavelength": 500.0}, keeps_mask=False),
+    "stochastic_depth": Case("StochasticDepth", {"rate": 0.2, "seed": 4}),
     "token_embedding": Case(
         "TokenEmbedding",
         {"vocabulary_size": 11, "embedding_dim": WIDTH, "scale": False, "mask_zero": True},
@@ -200,7 +212,7 @@ def test_half_precision_is_near_float32(case: Case, policy: str) -> None:
 def test_one_training_step(case: Case, policy: str) -> None:
     model, values = case.model(policy), case.values()
     if not model.trainable_weights:
-        assert case.layer in ("Dropout", "SinePositionEncoding", "RootMeanSquareScaling")
+        assert case.layer in ("Dropout", "SinePositionEncoding", "RootMeanSquareScaling", "StochasticDepth")
         return
     before = [np.asarray(weight).copy() for weight in model.trainable_weights]
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")

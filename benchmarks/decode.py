@@ -8,8 +8,8 @@ Cases, batch 1 and one thread unless said otherwise:
                 less one that gives a single piece
     real        the first 200 test sentences of RUN, bytes to bytes: against CTranslate2 with our tokenizer in its NumPy
                 form around it, and against CTranslate2 alone, on pieces that are ready
-    batch       32 sentences at once, beam 4, float32, two threads: SavedModel and Keras, answers of 64 pieces; with RUN
-                its sentences too. On the wall clock always
+    batch       32 sentences at once, beam 4, float32, two threads: SavedModel and Keras, each on two halves of the
+                batch side by side, answers of 64 pieces; with RUN its sentences too. On the wall clock always
     sizes       12 pieces in a file for sources of 256 bytes, against one for 64: the price of taking long texts
     lengths     time a piece for several lengths, the source being as long as the answer, from one file
 
@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ from decode_contenders import Lite, Peer, Workshop, open_lite, take_turns
 from decode_table import Row, Seconds, milliseconds, print_table, rate_row, ratios, sentence_row
 
 from keras_transformer._quiet import quiet_tensorflow
+from keras_transformer._threads import INTER, INTRA
 from keras_transformer.errors import UserError
 from keras_transformer.export.progress import Steps
 from keras_transformer.training.run_directory import RunDirectory
@@ -48,7 +50,7 @@ SOURCE_PIECES, TARGET_PIECES = 48, 64
 SHORT_SOURCE, SHORT_TARGET = 12, 14
 LENGTHS = (16, 32, 64, 128, 256)
 SENTENCES = 200
-BATCH = 32
+BATCH, THREADS = 32, 2
 LIMITS = (256, 512)  # bytes of source and answer
 SEARCHES = {1: "greedy", 4: "beam 4"}
 
@@ -167,11 +169,8 @@ def real(bench: Bench) -> Iterator[Row]:
 
 def batch(bench: Bench) -> Iterator[Row]:
     """Batches in TensorFlow on two threads."""
+    os.environ.update({INTRA: "1", INTER: str(THREADS)})  # as `evaluate` has it
     quiet_tensorflow()
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(2)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     fixed = [digits(SOURCE_PIECES, first) for first in range(BATCH)]
     yield from batches(bench, "base", bench.model("base"), [fixed], TARGET_PIECES)
     if bench.run:
@@ -212,26 +211,34 @@ def batch_contenders(
     search = SearchOptions(beam=4)
     request = {"beam": search.beam, "room": length} if length else {"beam": search.beam}
     folder = bench.workshop.make(f"{name}-saved-model", kind="saved_model", model=model, **request)
-    predictor, peer = load_model(model), bench.workshop.peer(name, model, "float32", threads=2)
+    predictor, peer = load_model(model), bench.workshop.peer(name, model, "float32", threads=THREADS)
     predictor.max_target_length = length or predictor.max_target_length
-    predictor.batch_tokens = BATCH * search.beam * LIMITS[0]  # a group of texts is one batch
+    predictor.batch_tokens = BATCH * search.beam * LIMITS[0]  # a part of a group is one batch
     loaded = tf.saved_model.load(folder / "saved_model")
-    strings = [tf.constant(group) for group in texts]
-    ids = [[predictor.tokenizer.encode(text) for text in group] for group in texts]
+    parts = [part for group in texts for part in parted(group)]
+    strings = [tf.constant(part) for part in parts]
+    ids = [[predictor.tokenizer.encode(text) for text in part] for part in parts]
+    side_by_side = ThreadPoolExecutor(THREADS).map
     ready = [[peer.pieces(text) for text in group] for group in texts]
 
     def saved_model() -> int:
-        found = [loaded.signatures["serving_default"](text=group)["length"].numpy() for group in strings]
+        found = side_by_side(lambda part: loaded.signatures["serving_default"](text=part)["length"].numpy(), strings)
         return sum(int((lengths + (lengths < predictor.max_target_length)).sum()) for lengths in found)
 
     def keras() -> int:
-        found = [answers[0] for group in ids for answers in predictor.search(group, search)]
-        return sum(len(answer.ids) + answer.is_complete for answer in found)
+        found = side_by_side(lambda part: [answers[0] for answers in predictor.search(part, search)], ids)
+        return sum(len(answer.ids) + answer.is_complete for answers in found for answer in answers)
 
     def translate() -> int:
         return sum(peer.translate(group, search.beam, length) for group in ready)
 
     return {"SavedModel": saved_model, "Keras": keras, "peer": translate}
+
+
+def parted(group: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """Parts a batch for the threads, which work on its parts side by side."""
+    size = -(-len(group) // THREADS)
+    return [group[first : first + size] for first in range(0, len(group), size)]
 
 
 def sizes(bench: Bench) -> Iterator[Row]:

@@ -57,7 +57,7 @@ class Seq2SeqTransformer(keras.Model):
             `MultiHeadAttention`. A step of decoding has all of them.
         rematerialize: whether a training step computes each block again on the way back; see `rematerialized`.
         stochastic_depth: the probability that a row passes a sublayer of the last block by while training, of encoder
-            and decoder each; it rises with depth in equal steps, from a block of rate 0 that is not there.
+            and decoder each; block i of n, counted from 1, has i / n of it. See `StochasticDepth`.
         positions: "sine" or "learned".
         max_length: number of learned positions; not used with "sine".
         decoder_normalization: of the decoder's output, with `normalize_first`; default `normalization`.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.layers.dropout import DRAWS, Dropout, Noise, shared_noise
+from keras_transformer.layers.dropout import DRAWS, Dropout, Noise, StochasticDepth, noise_again, shared_noise
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.9])
@@ -79,3 +79,25 @@ def test_a_rate_that_cannot_be() -> None:
 def test_config_round_trip() -> None:
     layer = Dropout(0.2, seed=4, name="mine")
     assert keras.layers.deserialize(keras.layers.serialize(layer)).get_config() == layer.get_config()
+
+
+def test_stochastic_depth_drops_whole_rows_at_its_rate() -> None:
+    x = np.random.default_rng(0).normal(size=(20_000, 2, 3)).astype("float32")
+    output = np.asarray(StochasticDepth(0.25, seed=3)(x, training=True))
+    dropped = (output == 0).all(axis=(1, 2))
+    np.testing.assert_allclose(output[~dropped], x[~dropped] / 0.75, rtol=1e-6)
+    assert dropped.mean() == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / len(x)) ** 0.5)
+    np.testing.assert_array_equal(StochasticDepth(0.25)(x, training=False), x)
+
+
+def test_the_numbers_of_another_count_come_again() -> None:
+    layer, x = Dropout(0.5), keras.ops.ones((4, 64))
+    with shared_noise(keras.random.SeedGenerator(0)) as noise:
+        first, second = (np.asarray(layer(x, training=True)) for _ in range(2))
+    with noise_again(noise, 0):
+        np.testing.assert_array_equal(np.asarray(layer(x, training=True)), first)
+    assert noise.count == 2
+    with noise_again(noise, 1):
+        np.testing.assert_array_equal(np.asarray(layer(x, training=True)), second)
+        layer(x, training=True)
+    assert noise.count == 3

@@ -286,3 +286,20 @@ def test_a_preset_cannot_be_changed_by_accident() -> None:
 def test_unknown_positions() -> None:
     with pytest.raises(ValueError, match="positions must be 'sine' or 'learned'; received 'rotary'"):
         Seq2SeqTransformer(5, **SIZE, positions="rotary")
+
+
+def test_memory_options_change_no_answer(plain: Seq2SeqTransformer) -> None:
+    options = {"attention_chunk": 2, "rematerialize": True, "stochastic_depth": 0.5}
+    lean = Seq2SeqTransformer.from_config({**plain.get_config(), **options, "name": "lean"})
+    assert {name: lean.get_config()[name] for name in options} == options
+    lean.set_weights(plain.get_weights())
+    close(lean(INPUTS), plain(INPUTS))
+    close(lean.memory(SOURCE).key_values[0].keys, plain.memory(SOURCE).key_values[0].keys)
+    close(lean.alignment(SOURCE, TARGET), plain.alignment(SOURCE, TARGET))
+
+
+def test_stochastic_depth_rises_with_depth() -> None:
+    size = {**SIZE, "num_encoder_layers": 4, "num_decoder_layers": 2}
+    model = Seq2SeqTransformer(VOCABULARY, **size, stochastic_depth=0.4)
+    assert [block.stochastic_depth for block in model.encoder_blocks] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert [block.stochastic_depth for block in model.decoder_blocks] == pytest.approx([0.2, 0.4])

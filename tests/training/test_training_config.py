@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keras_transformer.errors import UserError
-from keras_transformer.training import TrainingConfig
+from keras_transformer.training import ModelConfig, TrainingConfig
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,25 @@ def test_what_is_refused(options: dict[str, Any], message: str) -> None:
 def test_what_is_taken() -> None:
     assert TrainingConfig(steps=100, warmup_steps=100).warmup_steps == 100
     assert TrainingConfig(averaging=None, average_last=5).average_last == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"attention_chunk": 0}, "attention_chunk is 0, expected 1 or more"),
+        ({"stochastic_depth": 1.0}, "stochastic_depth is 1.0, expected at least 0 and less than 1"),
+        ({"stochastic_depth": -0.1}, "stochastic_depth is -0.1, expected at least 0 and less than 1"),
+    ],
+)
+def test_what_is_refused_of_a_model(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        ModelConfig(**options)
+    assert str(caught.value) == message
+
+
+def test_memory_options_of_a_model() -> None:
+    default = ModelConfig().arguments()
+    assert [default[name] for name in ("attention_chunk", "rematerialize", "stochastic_depth")] == [None, False, 0.0]
+    config = ModelConfig(attention_chunk=256, rematerialize=True, stochastic_depth=0.1)
+    found = config.resolved().arguments()
+    assert [found[name] for name in ("attention_chunk", "rematerialize", "stochastic_depth")] == [256, True, 0.1]

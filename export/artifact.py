@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
     Attributes:
         text: the answer.
-        score: sum of the natural logarithms of its pieces' probabilities, the end included.
+        score: what answers are ordered by: the log-probability, with the penalties of the search if there are any.
         status: 0, or the sum of 1 (the source was cut), 2 (the answer reached its limit of pieces without an end),
             4 (the answer was cut at `max_target_bytes`) and 8 (the source has more pieces than the model was trained
             on). What else a file can say does not happen here, where inputs are checked before.

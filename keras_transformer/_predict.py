@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from keras_transformer._search_flags import AlignFlags, as_flags
+from keras_transformer._search_flags import AlignFlags, named_as_given
 from keras_transformer.errors import UserError
 from keras_transformer.generation.options import GREEDY, SearchOptions
 
@@ -22,10 +22,8 @@ def lines_of_run(model: Any, search: SearchOptions | None, cut: bool, as_json: b
         UserError: the search does not fit the model, or there is no such layer or head to align by.
     """
     if search is not None:
-        try:
+        with named_as_given():
             model.decoder(search)  # raises now, not when the first line has come
-        except UserError as error:
-            raise UserError(as_flags(str(error))) from None
     heads = None if align is None else align.heads_of(model.model)
     options = {**({"cut": True} if cut else {}), **({} if search is None else {"search": search})}
     if not as_json and _count(search) == 1:

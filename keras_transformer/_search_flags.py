@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from keras_transformer.errors import UserError
 from keras_transformer.generation.options import SearchOptions
 
 OPTIONS = [field.name for field in fields(SearchOptions)]
+OTHERS = ["align_layer", "align_heads", "max_source_bytes", "max_target_bytes"]
 
 
 def add_search_flags(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +45,8 @@ def search_of(arguments: argparse.Namespace) -> SearchOptions | None:
     given = {name: value for name, value in given.items() if value is not None}
     if not given:
         return None
-    try:
+    with named_as_given():
         return SearchOptions(**given)
-    except UserError as error:
-        raise UserError(as_flags(str(error))) from None
 
 
 class AlignFlags(NamedTuple):
@@ -63,10 +63,8 @@ class AlignFlags(NamedTuple):
         """
         from keras_transformer.generation.alignment import chosen_heads  # and NumPy
 
-        try:
+        with named_as_given():
             return chosen_heads(model, self.layer, self.heads)
-        except UserError as error:
-            raise UserError(as_flags(str(error))) from None
 
     def check_file(self, file: Any) -> None:
         """Raises UserError if an exported file has no alignments, or the heads were given, which export chooses."""
@@ -108,11 +106,24 @@ def align_of(arguments: argparse.Namespace) -> AlignFlags | None:
     return None
 
 
+@contextmanager
+def named_as_given() -> Iterator[None]:
+    """Names the options in a `UserError` as they were given on the command line."""
+    try:
+        yield
+    except UserError as error:
+        message = as_flags(str(error))
+        if message == str(error):
+            raise
+        raise UserError(message) from None
+
+
 def as_flags(message: str) -> str:
     """Names the options in a message as they are given: that at its beginning, and others that cannot be mistaken."""
+    known = {*OPTIONS, *OTHERS}
     name, space, rest = message.partition(" ")
-    rest = re.sub(r"\b[a-z]+_[a-z]+\b", lambda found: _flag(found[0]) if found[0] in OPTIONS else found[0], rest)
-    return f"{_flag(name)}{space}{rest}"
+    rest = re.sub(r"\b[a-z]+(_[a-z]+)+\b", lambda found: _flag(found[0]) if found[0] in known else found[0], rest)
+    return f"{_flag(name) if name in known else name}{space}{rest}"
 
 
 def _flag(name: str) -> str:

@@ -28,7 +28,7 @@ from keras_transformer._discovery import (
     task_of,
 )
 from keras_transformer._quiet import filtered_stderr, quiet_tensorflow
-from keras_transformer._search_flags import add_align_flags, add_search_flags, align_of, search_of
+from keras_transformer._search_flags import add_align_flags, add_search_flags, align_of, named_as_given, search_of
 from keras_transformer._threads import use_one_thread_an_operation
 from keras_transformer._tune_lr import add_sweep_flags, tune
 from keras_transformer.errors import UserError, close_matches
@@ -147,7 +147,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     names = ("data", "limit", "batch_tokens")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     options.update(_search_option(arguments))
-    _print_result(recipe.evaluate(arguments.run, **options))
+    with named_as_given():
+        result = recipe.evaluate(arguments.run, **options)
+    _print_result(result)
     return 0
 
 
@@ -211,7 +213,8 @@ def export(arguments: argparse.Namespace) -> int:
         exporting.export_ctranslate2(arguments.run, arguments.output, force=arguments.force)
         return 0
     precisions = given.pop("precision", list(PRECISIONS))
-    exporting.export_run(arguments.run, arguments.output, precisions, force=arguments.force, **given, **search)
+    with named_as_given():
+        exporting.export_run(arguments.run, arguments.output, precisions, force=arguments.force, **given, **search)
     return 0
 
 

@@ -98,6 +98,8 @@ class SearchOptions:
         refuse_unless(0 < self.top_p <= 1, "top_p", self.top_p, "more than 0 and at most 1")
         for word in self.forbidden:
             refuse_unless(bool(word), "forbidden", word, "words of at least one character")
+        for name, text in (("prefix", self.prefix), *(("forbidden", word) for word in self.forbidden)):
+            refuse_unless(_is_utf_8(text), name, text, "text that UTF-8 can hold")
 
     def _check_pairs(self) -> None:
         if self.n_best > self.beam:
@@ -120,6 +122,15 @@ class SearchOptions:
             for name in ("length_penalty", "coverage_penalty"):
                 if self.beam == 1 and getattr(self, name) != defaults[name]:
                     raise UserError(f"{name} is {getattr(self, name)}, but greedy search has one answer: set beam")
+
+
+def _is_utf_8(text: str) -> bool:
+    """False for the halves of characters that Python makes of other bytes on a command line."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 GREEDY = SearchOptions()

@@ -28,6 +28,7 @@ from tests.export.conftest import (
     SAMPLES,
     SIZED_SOURCE_BYTES,
     WORDS,
+    export_searching,
     read_json,
     sentences,
 )
@@ -180,6 +181,32 @@ def test_int8_gives_as_many(n_best_path: Path) -> None:
 def test_the_report_agrees_with_keras(path: str, request: pytest.FixtureRequest) -> None:
     results = read_json(request.getfixturevalue(path) / "report.json")["results"]
     assert results["float32"]["agreement_with_keras"] == 100
+
+
+RULES = SearchOptions(
+    beam=3,
+    n_best=2,
+    length_penalty=0.6,
+    coverage_penalty=0.3,
+    min_length=2,
+    min_ratio=0.4,
+    max_ratio=0.8,
+    force_end=True,
+    repetition_penalty=1.3,
+    no_repeat_ngram=2,
+    forbidden=("bike", "12"),
+    prefix="ä",
+)
+
+
+def test_every_rule_in_every_form(
+    long_run_path: Path, long_predictor: TextToText, tmp_path: Path, expected: list[list[Generated]]
+) -> None:
+    wanted = long_predictor.generate_n_best(TEXTS, search=RULES)
+    assert all(one != other for one, other in zip(wanted, expected, strict=True)), "rules that change nothing"
+    path = export_searching(long_run_path, tmp_path / "rules", RULES, SIZED_SOURCE_BYTES, with_steps=False)
+    check_equal(open_artifact(path).generate_n_best(TEXTS), wanted)
+    check_saved_model(saved_model_answers(path, TEXTS, 'call["translate_n_best"](text=texts)'), wanted)
 
 
 # Draws

@@ -61,6 +61,27 @@ def test_log_probabilities_are_those_of_the_one_shot_model(
         assert 0 < complete < 3 * 8, "with and without an end"
 
 
+def test_coverage_is_that_of_the_whole_source_and_of_nothing_else(answering: TextToText, texts: list[str]) -> None:
+    """In a batch the shorter sources are padded: nobody is to look there."""
+    search = SearchOptions(beam=4, n_best=3, length_penalty=0.6, coverage_penalty=0.4)
+    start_id, end_id = answering.tokenizer.start_id, answering.tokenizer.end_id
+    sources = [answering.tokenizer.encode(text) for text in texts]
+    together, shares = answering.search(sources, search), []
+    for source, answers in list(zip(sources, together, strict=True))[::4]:
+        (alone,) = answering.search([source], search)
+        for one, answer in zip(alone, answers, strict=True):
+            assert one.ids.tolist() == answer.ids.tolist()
+            assert one.score == pytest.approx(answer.score, abs=1e-3)
+            taken = [*answer.ids, *([end_id] if answer.is_complete else [])]
+            inputs = np.array([[start_id, *taken[:-1]]], np.int32)
+            covered = np.asarray(answering.model.alignment(source[None], inputs))[0].sum(axis=0)
+            penalty = 0.4 * np.log(np.clip(covered, 1e-9, 1)).sum()
+            divisor = ((5 + len(taken)) / 6) ** 0.6
+            assert answer.score == pytest.approx(answer.log_probability / divisor + penalty, abs=1e-3)
+            shares.append(penalty / answer.score)
+    assert max(shares) > 0.1, "a penalty of nothing proves nothing"
+
+
 def test_the_n_best_differ_and_the_best_comes_first(answering: TextToText, texts: list[str]) -> None:
     found = answering.generate_n_best(texts, search=BEAM)
     for answers in found:

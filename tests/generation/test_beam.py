@@ -162,6 +162,14 @@ def test_the_n_best_of_all_sequences(name: str, alpha: float) -> None:
     check(run(model, options, case.constraints()), model, case, 5, alpha)
 
 
+@pytest.mark.parametrize("name", ["free", "bigrams"])
+def test_longer_sequences(name: str) -> None:
+    case = replace(CASES[name], limits=(5, 5))
+    model = RandomModel(seed=50 + len(name))
+    options = SearchOptions(beam=VOCABULARY * ENOUGH, n_best=5, length_penalty=0.6)
+    check(run(model, options, case.constraints(), 5), model, case, 5, 0.6)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_other_models(seed: int) -> None:
     model = RandomModel(100 + seed, end=-1.0)
@@ -215,6 +223,18 @@ def test_a_short_finished_hypothesis_beats_longer_ones() -> None:
     assert ids_of(table, beam=2) == [3, END]
     assert table.steps < 6, "nothing open could win any more"
     assert ids_of(table, beam=2, length_penalty=6.0) == [4, 5, 5, 5, 5, END], "long answers can be asked for"
+
+
+@pytest.mark.parametrize(
+    ("alpha", "first", "expected"),
+    [
+        (2.0, {END: 0.6, 4: 0.4}, [4] * 6),  # behind log 0.6 with its second id, ahead with its sixth
+        (-1.0, {END: 0.4, 3: 0.6}, [3, END]),  # ahead of log 0.4 with its second id, behind with a sixth
+    ],
+)
+def test_what_can_still_win_goes_on(alpha: float, first: dict[int, float], expected: list[int]) -> None:
+    table = Table({START: first, 3: {END: 1.0}, 4: {4: 1.0}})
+    assert ids_of(table, beam=2, length_penalty=alpha) == expected
 
 
 def test_what_has_ended_pays_for_no_more_ids() -> None:
@@ -282,6 +302,14 @@ def test_a_search_that_ends_in_less_room_is_the_whole_one(options: dict[str, Any
             np.testing.assert_array_equal(np.asarray(found.lengths), np.asarray(expected.lengths))
             np.testing.assert_allclose(np.asarray(found.scores), np.asarray(expected.scores), rtol=1e-6)
     assert 0 < ended < 16, "some end in less room, some do not"
+
+
+def test_what_can_win_in_more_room_goes_on_in_less() -> None:
+    """Behind log 0.62 with three ids, which is all the room there is, and ahead with the six of the whole search."""
+    table = Table({START: {END: 0.62, 4: 0.38}, 4: {4: 1.0}})
+    search = SearchOptions(beam=2, length_penalty=2.0)
+    found = generate_ids(table.step, ops.zeros((2, 1)), 1, 3, SPECIAL, search, bound_length=6)
+    assert int(found.steps) == 3, "fewer would say that it is final"
 
 
 # Greedy search and drawing, under the same rules

@@ -43,6 +43,8 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
     ({"samples": 1, "seed": 2**31}, "seed is 2147483648, expected 0 to 2147483647"),
     ({"forbidden": ("a", "")}, "forbidden is '', expected words of at least one character"),
     ({"forbidden": "Haus"}, "forbidden is 'Haus', expected a list of words"),
+    ({"forbidden": ("a", "\udcff")}, "forbidden is '\\udcff', expected text that UTF-8 can hold"),
+    ({"prefix": "a\ud83d"}, "prefix is 'a\\ud83d', expected text that UTF-8 can hold"),
 ]
 CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"n_best": 2}, "n_best is 2, more than the beam of 1; give a beam as large"),
@@ -77,7 +79,7 @@ def test_what_is_refused(given: dict[str, Any], message: str) -> None:
 def test_every_number_has_a_refusal() -> None:
     known = {field.name for field in fields(SearchOptions)}
     refused = {name for given, _ in [*OUT_OF_RANGE, *CONTRADICTIONS] for name in given}
-    assert known - refused == {"force_end", "prefix"}
+    assert known - refused == {"force_end"}
 
 
 def test_the_ends_of_the_ranges_are_allowed() -> None:

@@ -68,7 +68,7 @@ def test_loss_and_gradients_are_the_same(options: dict[str, Any], compiled: bool
     expected, found = ((tf.function(one.run) if compiled else one.run)(*inputs) for one in (kept, again))
     assert len(found) == 3 + len(kept.encoder.trainable_variables) + len(kept.decoder.trainable_variables)
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-5, rtol=1e-5)  # rounding
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=5e-5, rtol=1e-5)  # rounding
     assert np.abs(np.asarray(expected[1])).max() > 0.01
 
 

@@ -25,7 +25,8 @@ def on_devices(config: TrainingConfig) -> Iterator[None]:
     """Inside the block, models are made for, and trained on, as many devices as `config.devices` says.
 
     Raises:
-        UserError: there are not so many; they cannot scale the loss of mixed_float16.
+        UserError: there are not so many; on TensorFlow, they are to scale the loss of mixed_float16 or to accumulate
+            gradients.
 
     Example:
         ```python
@@ -62,6 +63,12 @@ def chosen_devices(config: TrainingConfig) -> list[str]:
         raise UserError(
             f"training.dtype_policy is mixed_float16, which needs training.devices 1 on TensorFlow, not {count}; "
             "use mixed_bfloat16, or KERAS_BACKEND=jax"
+        )
+    if count > 1 and backend == "tensorflow" and config.accumulate > 1:
+        # Keras decides in a branch of the graph, where devices cannot be brought together
+        raise UserError(
+            f"training.accumulate is {config.accumulate}, which needs training.devices 1 on TensorFlow, not {count}; "
+            "use accumulate 1, or KERAS_BACKEND=jax"
         )
     return [name for devices in by_host for name in devices[:count]]
 

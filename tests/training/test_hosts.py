@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -17,7 +18,8 @@ import pytest
 
 from keras_transformer.data import Seq2SeqBatches
 from keras_transformer.errors import UserError
-from keras_transformer.training import TrainingConfig, together
+from keras_transformer.models import Seq2SeqTransformer
+from keras_transformer.training import RunDirectory, TrainingConfig, together
 
 SCRIPT = Path(__file__).with_name("two_hosts.py")
 
@@ -53,6 +55,11 @@ def found(ends: list[tuple[int, str, str]]) -> list[dict[str, Any]]:
 
 def test_two_hosts_train_as_one(data: Path, tmp_path: Path) -> None:
     (one,) = found(hosts(1, data, tmp_path / "one"))
+    translator = Seq2SeqTransformer(12, 1, 1, 8, 12, 2)  # on TensorFlow, as for an export
+    translator.load_weights(RunDirectory(tmp_path / "one").weights)
+    weights = b"".join(weight.tobytes() for weight in translator.get_weights())
+    assert hashlib.sha256(weights).hexdigest() == one["best"]
+
     first, second = found(hosts(2, data, tmp_path / "two"))
     assert len(one["losses"]) == 20
     np.testing.assert_allclose(first["losses"], one["losses"], rtol=1e-4)

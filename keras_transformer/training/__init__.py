@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from keras_transformer.training.config import ModelConfig as ModelConfig
     from keras_transformer.training.config import TrainingConfig as TrainingConfig
     from keras_transformer.training.distribution import on_devices as on_devices
+    from keras_transformer.training.hosts import first_then_others as first_then_others
+    from keras_transformer.training.hosts import together as together
     from keras_transformer.training.losses import linear_cross_entropy as linear_cross_entropy
     from keras_transformer.training.model import TrainingModel as TrainingModel
     from keras_transformer.training.optimizers import Adam as Adam
@@ -38,10 +40,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "TrainingModel": "model",
         "compile_for_training": "trainer",
         "find_learning_rate": "range_test",
+        "first_then_others": "hosts",
         "fitting_batch_tokens": "batch_size",
         "freeze": "optimizers",
         "linear_cross_entropy": "losses",
         "on_devices": "distribution",
+        "together": "hosts",
         "train": "trainer",
     },
 )

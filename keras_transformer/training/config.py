@@ -164,6 +164,9 @@ class TrainingConfig:
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
         devices: of this host that train together, each on a part of every batch: GPUs where there are any, else CPUs;
             all takes as many as there are.
+        hosts: that train together, each a part of every batch, with KERAS_BACKEND=jax: their addresses, that of the
+            first with a port, such as 10.0.0.1:9876 10.0.0.2; none in the list means this one alone.
+        host: which of the hosts this one is, from 0; the one thing that differs between their commands.
         evaluate_every: steps between evaluations on the validation set.
         checkpoint_every: steps between checkpoints.
         patience: stop after so many evaluations without a better score; none means never.
@@ -196,6 +199,8 @@ class TrainingConfig:
     deterministic: bool = False
     dtype_policy: str = "float32"
     devices: int | Literal["all"] = 1
+    hosts: list[str] = field(default_factory=list)
+    host: int = 0
     evaluate_every: int = 500
     checkpoint_every: int = 250
     patience: int | None = None
@@ -218,6 +223,7 @@ class TrainingConfig:
         tokens = self.batch_tokens
         refuse_unless(tokens == "auto" or tokens > 0, "batch_tokens", tokens, "1 or more, or auto")
         refuse_unless(self.devices == "all" or self.devices > 0, "devices", self.devices, "1 or more, or all")
+        self._check_hosts()
         for name in ("steps", "accumulate", "evaluate_every", "checkpoint_every"):
             refuse_unless(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
         refuse_unless(self.curriculum_steps >= 0, "curriculum_steps", self.curriculum_steps, "0 or more")
@@ -231,6 +237,16 @@ class TrainingConfig:
         refuse_unless(self.warmup_steps > 0, "warmup_steps", self.warmup_steps, "1 or more")
         expected = f"at most the {self.steps} steps of the training, or it ends before the learning rate is reached"
         refuse_unless(self.warmup_steps <= self.steps, "warmup_steps", self.warmup_steps, expected)
+
+    def _check_hosts(self) -> None:
+        hosts, most = self.hosts, max(len(self.hosts) - 1, 0)
+        refuse_unless(len(hosts) != 1, "hosts", hosts, "two or more, or none")
+        port = hosts[0].rpartition(":")[2] if hosts and ":" in hosts[0] else ""
+        refuse_unless(not hosts or port.isdigit(), "hosts", hosts, "the first with a port, such as 10.0.0.1:9876")
+        wanted = f"0 to {most}, for there are {len(hosts)} hosts" if hosts else "0, for there are no hosts"
+        refuse_unless(0 <= self.host <= most, "host", self.host, wanted)
+        auto = bool(hosts) and self.batch_tokens == "auto"
+        refuse_unless(not auto, "batch_tokens", self.batch_tokens, "a number with several hosts")
 
     def _check_average_last(self) -> None:
         last = self.average_last

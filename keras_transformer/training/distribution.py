@@ -17,6 +17,7 @@ import keras
 
 from keras_transformer.errors import UserError
 from keras_transformer.training.config import TrainingConfig
+from keras_transformer.training.hosts import are_several
 
 
 @contextmanager
@@ -24,7 +25,8 @@ def on_devices(config: TrainingConfig) -> Iterator[None]:
     """Inside the block, models are made for, and trained on, as many devices as `config.devices` says.
 
     Raises:
-        UserError: there are not so many; they cannot scale the loss of mixed_float16.
+        UserError: there are not so many; on TensorFlow, they are to scale the loss of mixed_float16 or to accumulate
+            gradients.
 
     Example:
         ```python
@@ -42,13 +44,15 @@ def on_devices(config: TrainingConfig) -> Iterator[None]:
         with tf.distribute.MirroredStrategy(names).scope():
             yield
     else:
-        with data_parallel(names).scope():
+        devices = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
+        with devices.scope():
             yield
 
 
 def chosen_devices(config: TrainingConfig) -> list[str]:
-    """Returns the names of the devices to train on: GPUs where there are any, else CPUs."""
-    known, backend = keras.distribution.list_devices(), keras.backend.backend()
+    """Returns the names of the devices to train on, those of all hosts in their order."""
+    by_host, backend = _devices_by_host(), keras.backend.backend()
+    known = min(by_host, key=len)
     count = len(known) if config.devices == "all" else config.devices
     if count > 1 and backend not in ("tensorflow", "jax"):
         raise UserError(f"training.devices is {config.devices}, expected 1 on the {backend} backend")
@@ -60,12 +64,24 @@ def chosen_devices(config: TrainingConfig) -> list[str]:
             f"training.dtype_policy is mixed_float16, which needs training.devices 1 on TensorFlow, not {count}; "
             "use mixed_bfloat16, or KERAS_BACKEND=jax"
         )
-    return known[:count]
+    if count > 1 and backend == "tensorflow" and config.accumulate > 1:
+        # Keras decides in a branch of the graph, where devices cannot be brought together
+        raise UserError(
+            f"training.accumulate is {config.accumulate}, which needs training.devices 1 on TensorFlow, not {count}; "
+            "use accumulate 1, or KERAS_BACKEND=jax"
+        )
+    return [name for devices in by_host for name in devices[:count]]
 
 
-def data_parallel(devices: Sequence[str]) -> Any:
-    """Returns a distribution that spreads every batch over devices; each process feeds the part of its own."""
-    return keras.distribution.DataParallel(devices=list(devices), auto_shard_dataset=False)
+def _devices_by_host() -> list[list[str]]:
+    """Returns the names of the devices of each host: GPUs where there are any, else CPUs."""
+    if not are_several():
+        return [keras.distribution.list_devices()]
+    import jax
+
+    devices = jax.devices()
+    hosts = range(jax.process_count())
+    return [[f"{device.platform}:{device.id}" for device in devices if device.process_index == host] for host in hosts]
 
 
 def strategy_of(model: keras.Model) -> Any:

@@ -21,6 +21,7 @@ from keras_transformer.training.checkpoints import numbered as numbered_variable
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.curve import Curve
 from keras_transformer.training.divergence import STEP_BACK_FACTOR, Diverged, advice, check_loss
+from keras_transformer.training.hosts import are_several, highest, of_first
 from keras_transformer.training.input_watch import InputWatch
 from keras_transformer.training.last_weights import LastWeights
 from keras_transformer.training.model import TrainingModel
@@ -123,7 +124,7 @@ class RunKeeper(keras.callbacks.Callback):
             self.log, config.tensorboard, training_model, run, batches.from_step, config.evaluate_every
         )
         self.last_weights = LastWeights(run.checkpoints, config.average_last) if config.average_last else None
-        self.interrupted = False
+        self.stop_asked = self.interrupted = False
         self.finished = False
         self.warned_of_warm_up = False
         self._stand_at_checkpoint()
@@ -223,9 +224,23 @@ class RunKeeper(keras.callbacks.Callback):
                 self.checkpoint()
         with self._aside():
             self.panels.at_step(progress.step)
-        if self.interrupted or self.is_out_of_time():
+        if self._is_to_stop():
             self.training_model.stop_training = True
             self.finished = True
+
+    def ask_to_stop(self) -> None:
+        """Asks for the end of the training after the step under way; several hosts have to agree first."""
+        self.stop_asked = True
+        self.interrupted = not are_several()
+
+    def _is_to_stop(self) -> bool:
+        wish = 2.0 if self.interrupted or self.stop_asked else 1.0 if self.is_out_of_time() else 0.0
+        if are_several():
+            if self.progress.step % LOG_EVERY:
+                return False  # asking the others takes time
+            wish = highest(wish)
+            self.interrupted = wish == 2
+        return wish > 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._look()
@@ -413,6 +428,7 @@ class RunKeeper(keras.callbacks.Callback):
         progress = self.progress
         trained = {name: total / count for name, (total, count) in progress.totals.items() if count}
         evaluation = self.evaluate()
+        evaluation.score = of_first(evaluation.score)  # hosts of different kinds may find different last digits
         self.panels.at_evaluation(progress.step, evaluation.samples)
         progress.seconds += time.monotonic() - start
         progress.evaluation_seconds += time.monotonic() - start

@@ -17,6 +17,7 @@ from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.device import check_policy, make_deterministic, parts_of_a_batch
 from keras_transformer.training.distribution import strategy_of
 from keras_transformer.training.divergence import Diverged
+from keras_transformer.training.hosts import is_first, own_run
 from keras_transformer.training.keeper import Evaluation as Evaluation
 from keras_transformer.training.keeper import Progress as Progress
 from keras_transformer.training.keeper import RunKeeper
@@ -82,7 +83,22 @@ def train(
         KeyboardInterrupt: after Ctrl-C or SIGTERM, with everything saved.
         UserError: the training diverged; the last checkpoint is damaged or of another model; the disk is full.
     """
-    console = console or Console(stderr=True)
+    with own_run(run) as run:
+        return _train(training_model, batches, config, run, evaluate, console or _console())
+
+
+def _console() -> Console:
+    return Console(stderr=True, quiet=not is_first())
+
+
+def _train(
+    training_model: TrainingModel,
+    batches: Seq2SeqBatches,
+    config: TrainingConfig,
+    run: RunDirectory,
+    evaluate: Callable[[], Evaluation],
+    console: Console,
+) -> Progress:
     progress = resume(training_model, run)
     if progress.step:
         console.print(f"taking up {run.path} at step {progress.step}", highlight=False)
@@ -159,9 +175,9 @@ class _stop_on_signal:
                 self.before[number] = signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: Any) -> None:
-        if self.keeper.interrupted:
+        if self.keeper.stop_asked:
             raise KeyboardInterrupt
-        self.keeper.interrupted = True
+        self.keeper.ask_to_stop()
         self.keeper.console.print("stopping after this step; once more to stop at once", highlight=False)
 
     def __exit__(self, *_: object) -> None:

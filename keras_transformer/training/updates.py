@@ -149,7 +149,7 @@ def averaged_weights(training_model: keras.Model) -> Iterator[None]:
     averages = getattr(own_optimizer(training_model), "averages", [])
     own = [np.asarray(variable).copy() for variable in training_model.trainable_variables] if averages else []
     for variable, average in zip(training_model.trainable_variables, averages, strict=False):
-        variable.assign(average)
+        variable.assign(ops.copy(average))  # JAX deletes the buffers of a model that it runs
     try:
         yield
     finally:

@@ -38,6 +38,8 @@ MAY_CHANGE = (
     "checkpoint_every",
     "step_back",
     "devices",
+    "hosts",
+    "host",
     "tensorboard",
 )
 
@@ -119,24 +121,25 @@ class Config:
         refuse_unless(temperature > 0, "mixing_temperature", temperature, "more than 0")
 
 
-def main(config: Config) -> dict[str, Any]:
-    """Trains a translator and returns its scores on the test split.
+def main(config: Config) -> dict[str, Any] | None:
+    """Trains a translator and returns its scores on the test split; nothing on a host that is not the first.
 
     Raises:
         UserError: the data, the run directory or the config cannot be used.
     """
     config = settle(config)
-    run = open_run(config)
-    tokenizer = prepare_data(config, run)
-    batches = make_batches(config, run, tokenizer)
-    tell_batches(config, batches)
-    with training.on_devices(config.training):
-        model = build_model(config, run, tokenizer)
-        training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
-        translator = generation.TextToText(model, tokenizer, config.max_source_length, config.max_target_length)
-        validation = run.read_examples("validation")
-        training.train(training_model, batches, config.training, run, lambda: validate(translator, validation, config))
-    return evaluate(config.run)
+    with training.together(config.training):
+        run = training.first_then_others(lambda: make_run(config), lambda: find_run(config))
+        tokenizer = BytePieceTokenizer.load(run.tokenizer)
+        batches = make_batches(config, run, tokenizer)
+        tell_batches(config, batches)
+        with training.on_devices(config.training):
+            model = build_model(config, run, tokenizer)
+            training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
+            translator = generation.TextToText(model, tokenizer, config.max_source_length, config.max_target_length)
+            pairs = run.read_examples("validation")
+            training.train(training_model, batches, config.training, run, lambda: validate(translator, pairs, config))
+    return evaluate(config.run) if config.training.host == 0 else None
 
 
 def tune_learning_rate(config: Config, sweep: training.Sweep) -> training.RangeTest:
@@ -170,6 +173,24 @@ def settle(config: Config) -> Config:
         longest = max(config.max_source_length, config.max_target_length)
         tokens = training.fitting_batch_tokens(model, config.training, longest, say)
     return replace(config, training=replace(config.training, batch_tokens=tokens))
+
+
+def make_run(config: Config) -> training.RunDirectory:
+    """Returns the run's directory with all that a training needs: a new one, or one to resume."""
+    run = open_run(config)
+    prepare_data(config, run)
+    return run
+
+
+def find_run(config: Config) -> training.RunDirectory:
+    """Returns the run's directory, which the first of several hosts has made."""
+    run = training.RunDirectory(config.run)
+    if not run.config.is_file():
+        raise UserError(
+            f"host {config.training.host} does not find {run.path}, which host 0 has made; give a --run on a file "
+            "system that all hosts share"
+        )
+    return run
 
 
 def open_run(config: Config) -> training.RunDirectory:
@@ -338,7 +359,8 @@ def tell_batches(config: Config, batches: data.Seq2SeqBatches) -> None:
 def build_model(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> Any:
     """Returns a new, untrained model, having written down what it is."""
     model = new_model(config, tokenizer)
-    run.write_model(model)
+    if config.training.host == 0:
+        run.write_model(model)
     say(f"{model.count_params():,} weights")
     return model
 

@@ -78,6 +78,13 @@ def test_one_overflow_would_go_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_devices_do_not_accumulate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0", "gpu:1"])
+    message = r"^training.accumulate is 4, which needs training.devices 1 on TensorFlow, not 2; use accumulate 1, or "
+    with pytest.raises(UserError, match=message), on_devices(TrainingConfig(devices=2, accumulate=4)):
+        pass
+
+
 def test_no_device_is_none() -> None:
     with pytest.raises(UserError, match=r"^devices is 0, expected 1 or more, or all$"):
         TrainingConfig(devices=0)

@@ -1,0 +1,99 @@
+"""Two hosts, here two processes on this machine, train as one does; the loss of one is told, and resumed from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keras_transformer.data import Seq2SeqBatches
+from keras_transformer.errors import UserError
+from keras_transformer.models import Seq2SeqTransformer
+from keras_transformer.training import RunDirectory, TrainingConfig, together
+
+SCRIPT = Path(__file__).with_name("two_hosts.py")
+
+
+@pytest.fixture(scope="module")
+def data(make_batches: Callable[..., Seq2SeqBatches]) -> Path:
+    pytest.importorskip("jax", reason="needs the extra: pip install keras-transformer[jax]")
+    return Path(make_batches().source.ids.filename).parent  # type: ignore[attr-defined]  # a memory map
+
+
+def hosts(count: int, data: Path, run: Path, steps: int = 20, die_at: int = 0) -> list[tuple[int, str, str]]:
+    """Runs so many hosts, the last of which dies, and returns status, output and errors of each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    addresses = [f"127.0.0.1:{port}", "127.0.0.1"][: 2 * (count - 1)]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "KERAS_BACKEND": "jax"}
+    processes = []
+    for host in range(count):
+        point = die_at if host == count - 1 else 0
+        command = [sys.executable, SCRIPT, data, run, str(steps), str(point), str(host), *addresses]
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes.append(subprocess.Popen(command, env=environment, **pipes))
+    ends = [process.communicate(timeout=120) for process in processes]
+    return [(process.returncode, *end) for process, end in zip(processes, ends, strict=True)]
+
+
+def found(ends: list[tuple[int, str, str]]) -> list[dict[str, Any]]:
+    for status, _, errors in ends:
+        assert status == 0, errors[-3000:]
+    return [json.loads(output.splitlines()[-1]) for _, output, _ in ends]
+
+
+def test_two_hosts_train_as_one(data: Path, tmp_path: Path) -> None:
+    (one,) = found(hosts(1, data, tmp_path / "one"))
+    translator = Seq2SeqTransformer(12, 1, 1, 8, 12, 2)  # on TensorFlow, as for an export
+    translator.load_weights(RunDirectory(tmp_path / "one").weights)
+    weights = b"".join(weight.tobytes() for weight in translator.get_weights())
+    assert hashlib.sha256(weights).hexdigest() == one["best"]
+
+    first, second = found(hosts(2, data, tmp_path / "two"))
+    assert len(one["losses"]) == 20
+    np.testing.assert_allclose(first["losses"], one["losses"], rtol=1e-4)
+    assert second == first  # weights to the last bit
+    assert sorted(path.name for path in (tmp_path / "two" / "checkpoints").iterdir())[-1] == "step-00000020.npz"
+
+    (status, _, errors), (killed, _, _) = hosts(2, data, tmp_path / "lost", die_at=13)
+    assert killed == -signal.SIGKILL
+    assert status != 0
+    assert "error: host 0 has lost another of the 2 (" in errors
+    assert "what was saved is intact: start all of them again with --resume" in errors
+    again = found(hosts(2, data, tmp_path / "lost"))
+    assert again[0]["digest"] == again[1]["digest"] == first["digest"]
+    assert again[0]["losses"] == first["losses"][10:]
+
+
+def test_hosts_need_jax() -> None:
+    with (
+        pytest.raises(UserError, match=r"^training.hosts is given, which needs JAX: set KERAS_BACKEND=jax, not tensor"),
+        together(TrainingConfig(hosts=["10.0.0.1:9876", "10.0.0.2"])),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"hosts": ["a:1"]}, r"^hosts is \['a:1'\], expected two or more, or none$"),
+        ({"hosts": ["a", "b"]}, r"^hosts is \['a', 'b'\], expected the first with a port, such as 10.0.0.1:9876$"),
+        ({"hosts": ["a:1", "b"], "host": 2}, r"^host is 2, expected 0 to 1, for there are 2 hosts$"),
+        ({"host": 1}, r"^host is 1, expected 0, for there are no hosts$"),
+        ({"hosts": ["a:1", "b"], "batch_tokens": "auto"}, r"^batch_tokens is 'auto', expected a number with several"),
+    ],
+)
+def test_fields_that_cannot_be(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TrainingConfig(**fields)

@@ -17,13 +17,13 @@ from keras_transformer.training.last_weights import LastWeights
 
 
 def model(*values: float) -> Any:
-    """Stands for a model with a weight for each value."""
+    """Stands for a training model with a weight for each value."""
     made = [keras.Variable(np.full((2, 3), value, "float32"), name=f"w{i}") for i, value in enumerate(values)]
-    return SimpleNamespace(trainable_variables=made)
+    return SimpleNamespace(model=SimpleNamespace(trainable_variables=made))
 
 
 def values(one: Any) -> list[float]:
-    return [float(np.unique(np.asarray(variable)).item()) for variable in one.trainable_variables]
+    return [float(np.unique(np.asarray(variable)).item()) for variable in one.model.trainable_variables]
 
 
 def names(folder: Path) -> list[str]:

@@ -53,6 +53,7 @@ def found(ends: list[tuple[int, str, str]]) -> list[dict[str, Any]]:
     return [json.loads(output.splitlines()[-1]) for _, output, _ in ends]
 
 
+@pytest.mark.slow
 def test_two_hosts_train_as_one(data: Path, tmp_path: Path) -> None:
     (one,) = found(hosts(1, data, tmp_path / "one"))
     translator = Seq2SeqTransformer(12, 1, 1, 8, 12, 2)  # on TensorFlow, as for an export

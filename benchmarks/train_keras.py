@@ -16,6 +16,7 @@ from train_cases import PAD_ID, Case, full_batches, over_and_over
 from train_worker import Moment, Turn
 
 from keras_transformer import data, training
+from keras_transformer._memory import keep_memory
 from keras_transformer.data.feed import feed
 from keras_transformer.models import Seq2SeqTransformer
 
@@ -50,6 +51,7 @@ class OurTurn:
     """
 
     def __init__(self, case: Case, batches: Callable[[int], Iterator[Any]]):
+        keep_memory()  # as the command line does
         keras.utils.set_random_seed(0)
         model = Seq2SeqTransformer(case.vocabulary_size, **case.model_arguments(), dtype=case.policy)
         self.model = training.compile_for_training(model, case.training_config(), PAD_ID)

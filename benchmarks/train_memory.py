@@ -80,7 +80,7 @@ def in_a_process(case: Case, length: int, threads: int) -> float:
         [sys.executable, __file__, "--measure", json.dumps([asdict(case), length])],
         capture_output=True,
         text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": package, **thread_limits(threads, "ours")},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": package, **thread_limits(threads, own=True)},
     )
     if done.returncode:
         raise UserError(f"a step of {length} tokens failed (status {done.returncode}):\n{done.stderr}")

@@ -156,7 +156,7 @@ def seconds_to_checkpoint(words: Sequence[str], run: Path, threads: int) -> floa
     """Runs a training until it has written a new checkpoint, stops it, and returns how long it took to come there."""
     before = names(run / "checkpoints")
     package = str(Path(keras_transformer.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": package, **thread_limits(threads, "ours")}
+    environment = {**os.environ, "PYTHONPATH": package, **thread_limits(threads, own=True)}
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(words, stdout=said, stderr=said, env=environment)

@@ -82,7 +82,8 @@ class Worker:
     ):
         request = {"contender": contender, "case": asdict(case), "options": options, "warm_up": warm_up}
         package = str(Path(keras_transformer.__file__).parents[1])
-        variables = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": package, **thread_limits(threads, contender)}
+        own = contender.partition(":")[2].startswith("ours")
+        variables = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": package, **thread_limits(threads, own)}
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
             [sys.executable, __file__, json.dumps(request)],
@@ -131,12 +132,12 @@ class Worker:
         return answer
 
 
-def thread_limits(threads: int, contender: str) -> dict[str, str]:
+def thread_limits(threads: int, own: bool) -> dict[str, str]:
     """Returns the variables by which TensorFlow, PyTorch and their libraries are told how many threads to use.
 
     Ours has one thread for an operation and as many operations at once, as `keras-transformer train` has it.
     """
-    if contender == "ours":
+    if own:
         return {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": str(threads)}
     return dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
 

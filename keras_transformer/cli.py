@@ -27,6 +27,7 @@ from keras_transformer._discovery import (
     recipe_names,
     task_of,
 )
+from keras_transformer._memory import keep_memory
 from keras_transformer._quiet import filtered_stderr, quiet_tensorflow
 from keras_transformer._search_flags import add_align_flags, add_search_flags, align_of, named_as_given, search_of
 from keras_transformer._threads import use_one_thread_an_operation
@@ -100,8 +101,14 @@ def _show_warning(message: Warning | str, *place: object, **more: object) -> Non
 # What each command does
 
 
-def train(arguments: argparse.Namespace) -> int:
+def _prepare_machine() -> None:
+    """What a command that trains or searches long does before TensorFlow is there."""
     use_one_thread_an_operation()
+    keep_memory()
+
+
+def train(arguments: argparse.Namespace) -> int:
+    _prepare_machine()
     given = _configured(arguments, _recipe_parser("train", arguments.recipe))
     if given is not None:
         recipe, config, _ = given
@@ -110,7 +117,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def tune_lr(arguments: argparse.Namespace) -> int:
-    use_one_thread_an_operation()
+    _prepare_machine()
     parser = _recipe_parser("tune-lr", arguments.recipe)
     add_sweep_flags(parser)
     given = _configured(arguments, parser)
@@ -142,7 +149,7 @@ def _configured(arguments: argparse.Namespace, parser: Parser) -> tuple[Any, Any
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    use_one_thread_an_operation()
+    _prepare_machine()
     recipe = importlib.import_module(f"keras_transformer.recipes.{task_of(arguments.run)}")
     names = ("data", "limit", "batch_tokens")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}

@@ -6,6 +6,8 @@ Shapes: b batch, n sequence length, w width of the model, v vocabulary size.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -55,12 +57,30 @@ class TokenEmbedding(keras.layers.Layer):
             initializer=keras.initializers.RandomNormal(stddev=embedding_dim**-0.5),
         )
         self.built = True
+        self._table: Any = None
+
+    @contextmanager
+    def one_table(self) -> Iterator[None]:
+        """Has all lookups inside the block share one gradient, rather than have an array `[v, w]` each to be added up.
+
+        Example:
+            ```python
+            with embedding.one_table():
+                source, target = embedding(source_ids), embedding(target_ids)
+            ```
+        """
+        self._table = ops.convert_to_tensor(self.embeddings)
+        try:
+            yield
+        finally:
+            self._table = None
 
     def call(self, inputs: Any, reverse: bool = False) -> Any:
-        embeddings = ops.cast(ops.convert_to_tensor(self.embeddings), self.compute_dtype)
         if reverse:
+            embeddings = ops.cast(ops.convert_to_tensor(self.embeddings), self.compute_dtype)
             return ops.matmul(inputs, ops.transpose(embeddings))
-        x = ops.cast(ops.take(self.embeddings, inputs, axis=0), self.compute_dtype)
+        table = self.embeddings if self._table is None else self._table
+        x = ops.cast(ops.take(table, inputs, axis=0), self.compute_dtype)
         return x * ops.cast(math.sqrt(self.embedding_dim), x.dtype) if self.scale else x
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:

@@ -42,7 +42,7 @@ class TrainingModel(keras.Model):
     without it, in nats), `token_accuracy`.
 
     Args:
-        model: has `hidden_states(inputs, training) -> [b, t, w]` and `token_embedding.embeddings [v, w]`.
+        model: has `hidden_states(inputs, training) -> [b, t, w]` and `token_embedding`, a `TokenEmbedding`.
         label_smoothing: share of the target distribution spread over the whole vocabulary.
         pad_id: label that does not count.
         parts: parts of a batch that are computed side by side. As many as there are processors, with operations that
@@ -82,10 +82,11 @@ class TrainingModel(keras.Model):
         parted = {name: self._parted(ids) for name, ids in inputs.items()}
         if training and self.consistency:
             parted = {name: [ops.concatenate([part, part]) for part in parts] for name, parts in parted.items()}
-        return [
-            self.model.hidden_states({name: parts[i] for name, parts in parted.items()}, training=training)
-            for i in range(self.parts)
-        ]
+        with self.model.token_embedding.one_table():
+            return [
+                self.model.hidden_states({name: parts[i] for name, parts in parted.items()}, training=training)
+                for i in range(self.parts)
+            ]
 
     def _parted(self, x: Any) -> list[Any]:
         if self.parts == 1:

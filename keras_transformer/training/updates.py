@@ -60,11 +60,12 @@ class NormAndAverages:
         """What Keras calls with the gradients of a whole update, summed over micro-batches."""
         grads = [ops.convert_to_tensor(gradient) for gradient in grads]
         mirrored = is_mirrored()
-        grads = weighed(summed(grads) if mirrored else grads, trainable_variables)
+        grads, factor = weighed(summed(grads) if mirrored else grads, trainable_variables)
         variables = [variable for variable in trainable_variables if variable.name != TOKEN_WEIGHT]
-        norm = global_norm(grads)
+        norm = global_norm(grads) * factor
         self.gradient_norm.assign(norm)
-        factor = 1.0 if self.clip_norm is None else ops.minimum(1.0, self.clip_norm / ops.maximum(norm, 1e-12))
+        if self.clip_norm is not None:
+            factor = factor * ops.minimum(1.0, self.clip_norm / ops.maximum(norm, 1e-12))
         step = ops.cast(self.iterations, "float32") + 1.0
         share = None if self.averaging is None else ops.minimum(self.averaging, (1.0 + step) / (10.0 + step))
         if mirrored:
@@ -114,17 +115,13 @@ def global_norm(grads: Sequence[Any]) -> Any:
     return ops.sqrt(sum(ops.sum(ops.square(ops.cast(gradient, "float32"))) for gradient in grads))
 
 
-def weighed(grads: list[Any], variables: Sequence[Any]) -> list[Any]:
-    """Returns the gradients divided by that of the token weight, if there is one, which itself is left out."""
+def weighed(grads: list[Any], variables: Sequence[Any]) -> tuple[list[Any], Any]:
+    """Returns the gradients but that of the token weight, and by what to multiply them for it: 1 if there is none."""
     weights = [gradient for gradient, v in zip(grads, variables, strict=True) if v.name == TOKEN_WEIGHT]
     if not weights:
-        return grads
-    factor = 1.0 / ops.maximum(weights[0], 1e-12)
-    return [
-        gradient * ops.cast(factor, gradient.dtype)
-        for gradient, v in zip(grads, variables, strict=True)
-        if v.name != TOKEN_WEIGHT
-    ]
+        return grads, 1.0
+    others = [gradient for gradient, v in zip(grads, variables, strict=True) if v.name != TOKEN_WEIGHT]
+    return others, 1.0 / ops.maximum(weights[0], 1e-12)
 
 
 def _groups(variables: Sequence[Any]) -> list[list[Any]]:

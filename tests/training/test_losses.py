@@ -156,7 +156,8 @@ def loss_and_gradients(
     gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, [variable.value for variable in variables])]
     weight = float(gradients[-1])  # that of the token weight
     mean = float(loss) / weight if weight else float(loss)
-    return mean, [gradient.numpy() for gradient in weighed(gradients, variables)]
+    sums, factor = weighed(gradients, variables)
+    return mean, [gradient.numpy() * np.asarray(factor) for gradient in sums]
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 5), (3, 4, 12), (8, 4, 5), (40, 12, 16)])

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from keras_transformer._config_values import Given, expected, holds_list
+from keras_transformer._config_values import Given, expected, holds_list, options
 from keras_transformer.errors import UserError, close_matches
 
 MAX_DEPTH = 20
@@ -146,6 +146,8 @@ def _flag_value(texts: list[str], hint: Any) -> Any:
     """Returns a text, the texts of a list, or True for a bare yes-or-no flag."""
     if not texts and hint is bool:
         return True
+    if texts == ["none"] and type(None) in options(hint):
+        texts = ["null"]  # as the help and the messages call it
     is_yaml = len(texts) == 1 and (texts[0].startswith("[") or texts == ["null"])
     return texts if len(texts) != 1 or (holds_list(hint) and not is_yaml) else texts[0]
 

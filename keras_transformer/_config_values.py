@@ -83,6 +83,8 @@ def convert(given: Given, hint: Any) -> Any:
     value, from_yaml = given.value, not given.from_flag
     if from_yaml and isinstance(value, str) and str in options(hint):
         return value  # a text stays what it is: 'null' in quotes is no null
+    if from_yaml and value == "none" and type(None) in options(hint):
+        return None  # as the help and the messages call it
     try:
         if value is None and type(None) not in options(hint):
             raise ValueError("null")

@@ -50,6 +50,22 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def reserve(path: str | os.PathLike[str], size: int) -> None:
+    """Makes a file of a size, to be written over: a library that runs out of room half-way may not say so in one line.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    with open(path, "wb") as file:
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
+def reason(error: OSError) -> str:
+    """Returns what went wrong in the system's words; HDF5 adds buffer addresses, on several lines."""
+    return os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     with replacing(path, "w") as file:

@@ -125,6 +125,9 @@ def test_an_empty_file_or_section_leaves_the_defaults(yaml_file: Any, text: str)
     ("tokens", "key", "value"),
     [
         (["--data", "null"], "data", None),
+        (["--data", "none"], "data", None),
+        (["--language", "none"], "language", "none"),  # always a text
+        (["--optimizer.clip", "none"], "optimizer.clip", None),
         (["--data", "007"], "data", "007"),
         (["--data=--odd"], "data", "--odd"),
         (["--data", ""], "data", ""),
@@ -150,6 +153,12 @@ def test_flags(tokens: list[str], key: str, value: object) -> None:
         found = getattr(found, name)
     assert found == value
     assert type(found) is type(value)
+
+
+def test_none_in_a_file(yaml_file: Any) -> None:
+    found = parse_config(Config, yaml_file("data: none\noptimizer: {clip: none}"), ["--optimizer.clip=none"])
+    assert found == Config(data="none")
+    assert parse_config(Config, yaml_file("optimizer: {clip: none}"), []).optimizer.clip is None
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,8 @@ class TrainingConfig:
         r_drop: R-Drop's alpha: every sentence is computed twice with other dropout, and what the two predict is drawn
             together; 0 is off, 5 does well for translation and takes twice the time for a step.
         learning_rate: highest learning rate.
-        warmup_steps: steps until it is reached; none means 1,000, or a quarter of the steps where that is less.
+        warmup_steps: steps until it is reached; none means 1,000, or a quarter of the steps where that is less; in a
+            run that is resumed, as before.
         schedule: how it goes on from there: inverse_square_root (of the step), cosine or linear (down to
             final_learning_rate at the last of the steps: a training that minutes end stops on the way down), or
             constant.
@@ -233,10 +234,9 @@ class TrainingConfig:
             refuse_unless(value is None or value > 0, name, value, "more than 0, or none")
         refuse_unless(self.r_drop >= 0, "r_drop", self.r_drop, "0 or more")
         refuse_unless(self.seed >= 0, "seed", self.seed, "0 or more")
-        self.warmup_steps = self.warm_up()
-        refuse_unless(self.warmup_steps > 0, "warmup_steps", self.warmup_steps, "1 or more")
+        refuse_unless(self.warm_up() > 0, "warmup_steps", self.warmup_steps, "1 or more")
         expected = f"at most the {self.steps} steps of the training, or it ends before the learning rate is reached"
-        refuse_unless(self.warmup_steps <= self.steps, "warmup_steps", self.warmup_steps, expected)
+        refuse_unless(self.warm_up() <= self.steps, "warmup_steps", self.warmup_steps, expected)
 
     def _check_hosts(self) -> None:
         hosts, most = self.hosts, max(len(self.hosts) - 1, 0)

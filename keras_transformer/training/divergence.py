@@ -53,5 +53,5 @@ def advice(config: TrainingConfig) -> str:
     clip = "" if config.clip_norm else ", training.clip_norm 1.0 (now none)"
     return (
         f"a lower training.learning_rate (now {config.learning_rate:g}), a longer training.warmup_steps (now "
-        f"{config.warmup_steps}){clip}"
+        f"{config.warm_up()}){clip}"
     )

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 from rich.console import Console
 
-from keras_transformer._files import replacing, write_json
+from keras_transformer._files import reason, replacing, reserve, write_json
 from keras_transformer.data.batching import Seq2SeqBatches
 from keras_transformer.errors import UserError
 from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint
@@ -32,6 +32,7 @@ from keras_transformer.training.tensorboard import TensorBoardLog, sample_table
 from keras_transformer.training.updates import averaged_weights, own_optimizer
 
 LOG_EVERY = 25  # steps between the points of a TensorBoard curve
+BYTES_AROUND_A_WEIGHT = 8192  # of HDF5's own
 Totals = dict[str, list[float]]
 
 
@@ -121,7 +122,12 @@ class RunKeeper(keras.callbacks.Callback):
         self.watch = InputWatch(training_model.pad_id)
         self.log = TensorBoardLog(run.logs)
         self.panels = Panels(
-            self.log, config.tensorboard, training_model, run, batches.from_step, config.evaluate_every
+            self.log,
+            config.tensorboard,
+            training_model,
+            run,
+            lambda step: batches.from_step(step * config.accumulate),
+            config.evaluate_every,
         )
         self.last_weights = LastWeights(run.checkpoints, config.average_last) if config.average_last else None
         self.stop_asked = self.interrupted = False
@@ -280,7 +286,7 @@ class RunKeeper(keras.callbacks.Callback):
             yield
         except OSError as error:
             raise UserError(
-                f"{self.run.path}: {what} of step {self.progress.step} cannot be written: {error.strerror or error}; "
+                f"{self.run.path}: {what} of step {self.progress.step} cannot be written: {reason(error)}; "
                 "what was saved before is intact, make room and take the training up with --resume"
             ) from None
 
@@ -410,7 +416,7 @@ class RunKeeper(keras.callbacks.Callback):
             self.warned_of_warm_up = True
             self.console.print(
                 f"warning: at this speed {self.config.minutes:g} minutes end at about step {last:,.0f}, before "
-                f"training.warmup_steps {self.config.warmup_steps:,} are over: set fewer, or more training.minutes",
+                f"training.warmup_steps {self.config.warm_up():,} are over: set fewer, or more training.minutes",
                 highlight=False,
             )
 
@@ -454,9 +460,10 @@ class RunKeeper(keras.callbacks.Callback):
             self.finished = True
 
     def _keep_weights(self) -> None:
-        beside = self.run.path / "next.weights.h5"
+        model, beside = self.training_model.model, self.run.next_weights
         try:
-            self.training_model.model.save_weights(beside, overwrite=True)
+            reserve(beside, 4 * model.count_params() + BYTES_AROUND_A_WEIGHT * len(model.variables))
+            model.save_weights(beside, overwrite=True)
             beside.replace(self.run.weights)
         finally:
             beside.unlink(missing_ok=True)

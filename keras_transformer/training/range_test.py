@@ -78,9 +78,9 @@ def find_learning_rate(
     config = replace(config, schedule="constant", averaging=None, average_last=None)
     training_model = compile_for_training(model, config, pad_id)
     own_optimizer(training_model).learning_rate = Exponential(sweep)
-    watch = _LossWatch()
-    data = feed(lambda: batches.from_step(0))
-    training_model.fit(data, steps_per_epoch=sweep.steps, epochs=1, callbacks=[watch], verbose=0, shuffle=False)
+    watch = _LossWatch(config.accumulate)
+    data, steps = feed(lambda: batches.from_step(0)), sweep.steps * config.accumulate  # to Keras every batch is a step
+    training_model.fit(data, steps_per_epoch=steps, epochs=1, callbacks=[watch], verbose=0, shuffle=False)
     if len(watch.losses) < FEWEST_POINTS:
         raise UserError(
             f"the loss exploded after {len(watch.losses)} steps, at a learning rate of "
@@ -91,18 +91,21 @@ def find_learning_rate(
 
 
 class _LossWatch(keras.callbacks.Callback):
-    """Notes the loss of every batch and ends the training when it explodes."""
+    """Notes the loss of every update and ends the training when it explodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, accumulate: int) -> None:
         super().__init__()
+        self.accumulate = accumulate
         self.losses: list[float] = []
         self.smoothed: list[float] = []
         self.exploded = False
         self._sum, self._weight = 0.0, 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if (batch + 1) % self.accumulate:
+            return
         loss = float((logs or {})["loss"])
-        self.model.reset_metrics()  # the next loss is that of its batch alone
+        self.model.reset_metrics()  # the next loss is that of its update alone
         self._sum = SMOOTHING * self._sum + loss
         self._weight = SMOOTHING * self._weight + 1.0
         smoothed = self._sum / self._weight

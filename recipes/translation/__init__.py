@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from keras_transformer import data, generation, training
+from keras_transformer._warnings import gathered_warnings
 from keras_transformer.config import load_config, save_config
 from keras_transformer.errors import UserError, refuse_unless
 from keras_transformer.generation.options import GREEDY
@@ -159,20 +160,29 @@ def tune_learning_rate(config: Config, sweep: training.Sweep) -> training.RangeT
 
 
 def settle(config: Config) -> Config:
-    """Returns the config with every number written out: those of the model's preset, and the size of the batches."""
-    config = replace(config, model=config.model.resolved())
-    if config.training.batch_tokens != "auto":
-        return config
+    """Returns the config with every number written out: the preset's, the warm-up, the size of the batches.
+
+    A run that is resumed keeps what it had where nothing is given.
+    """
+    config, options = replace(config, model=config.model.resolved()), config.training
     run = training.RunDirectory(config.run)
+    before = None
     if config.resume:
         run.check_exists()
-        tokens = load_config(Config, run.config).training.batch_tokens
-    else:
-        run.check_free()  # before anything is tried
-        model = {"vocabulary_size": config.vocabulary_size or DEFAULT_VOCABULARY_SIZE, **config.model.arguments()}
-        longest = max(config.max_source_length, config.max_target_length)
-        tokens = training.fitting_batch_tokens(model, config.training, longest, say)
-    return replace(config, training=replace(config.training, batch_tokens=tokens))
+        before = load_config(Config, run.config).training
+    if options.warmup_steps is None:
+        options = replace(options, warmup_steps=(before or options).warm_up())
+    if options.batch_tokens == "auto":
+        options = replace(options, batch_tokens=before.batch_tokens if before else fitting(config, run))
+    return replace(config, training=options)
+
+
+def fitting(config: Config, run: training.RunDirectory) -> int:
+    """Returns the most tokens of a batch that fit the memory."""
+    run.check_free()  # before anything is tried
+    model = {"vocabulary_size": config.vocabulary_size or DEFAULT_VOCABULARY_SIZE, **config.model.arguments()}
+    longest = max(config.max_source_length, config.max_target_length)
+    return training.fitting_batch_tokens(model, config.training, longest, say)
 
 
 def make_run(config: Config) -> training.RunDirectory:
@@ -339,7 +349,7 @@ def make_batches(config: Config, run: training.RunDirectory, tokenizer: BytePiec
         length_multiple=options.length_multiple or data.default_length_multiple(),
         dropout=dropout,
         shares=shares,
-        curriculum_steps=options.curriculum_steps,
+        curriculum_steps=options.curriculum_steps * options.accumulate,  # to the data every batch is a step
     )
 
 
@@ -379,7 +389,8 @@ def new_model(config: Config, tokenizer: BytePieceTokenizer) -> Any:
 
 def validate(translator: generation.TextToText, pairs: list[Pair], config: Config) -> training.Evaluation:
     """Translates the validation pairs and scores them; the best weights are those with the highest BLEU."""
-    outputs = translator.predict([source for source, _ in pairs])
+    with gathered_warnings():
+        outputs = translator.predict([source for source, _ in pairs])
     scores = translation_scores(outputs, [target for _, target in pairs], config.tokenized)
     samples = [(*pair, output) for pair, output in zip(pairs, outputs, strict=True)][:SAMPLES]
     shown = {name: scores[name] for name in ("bleu", "chrf", "exact_match")}
@@ -414,7 +425,8 @@ def evaluate(
     translator = generation.load(run)
     translator.batch_tokens = batch_tokens
     search = search or generation.SearchOptions()
-    generated = translator.generate([source for source, _ in pairs], search=search)
+    with gathered_warnings():
+        generated = translator.generate([source for source, _ in pairs], search=search)
     outputs = [found.text for found in generated]
     scores = translation_scores(outputs, [target for _, target in pairs], config.tokenized)
     scores["search"] = {name: value for name, value in asdict(search).items() if value != getattr(GREEDY, name)}

@@ -12,7 +12,9 @@ import yaml
 
 from keras_transformer import training
 from keras_transformer.cli import main
+from keras_transformer.config import load_config
 from keras_transformer.data import TokenStore
+from keras_transformer.text import BytePieceTokenizer
 
 # Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
 pytestmark = [
@@ -151,6 +153,16 @@ def test_built_in_data_and_a_file(sources: list[str], monkeypatch: pytest.Monkey
     assert parts == [30, 18]
     assert [len(splits[name]) for name in ("train", "validation", "test")] == [48, 6, 7]
     assert {row.file for row in splits["train"][30:]} == {sources[1]}
+
+
+def test_a_curriculum_counts_updates(trained: Path) -> None:
+    from keras_transformer.recipes import translation
+
+    run, tokenizer = training.RunDirectory(trained), BytePieceTokenizer.load(trained / "tokenizer")
+    config = load_config(translation.Config, run.config)
+    assert translation.make_batches(config, run, tokenizer).curriculum_steps == 3
+    config.training.accumulate = 4
+    assert translation.make_batches(config, run, tokenizer).curriculum_steps == 12  # batches
 
 
 def test_the_batch_size_is_found_once(

@@ -59,6 +59,16 @@ def test_a_sweep(optimizer: str, make_model: Callable[..., Any], make_batches: C
         assert found.losses[-1] > min(found.losses)
 
 
+def test_a_sweep_of_gradients_that_are_accumulated(
+    make_model: Callable[..., Any], make_batches: Callable[..., Any]
+) -> None:
+    config = TrainingConfig(batch_tokens=64, accumulate=2)
+    training_model, sweep = make_model(config), Sweep(1e-4, 1e-2, steps=20)
+    found = find_learning_rate(training_model.model, make_batches(), config, 0, sweep)
+    assert len(found.losses) == 20  # of updates, each with a rate of its own, not of the 40 batches
+    assert found.losses[0] == pytest.approx(np.log(12), rel=0.3)
+
+
 def test_a_sweep_that_begins_too_high(make_model: Callable[..., Any], make_batches: Callable[..., Any]) -> None:
     message = r"the loss exploded after \d+ steps, at a learning rate of .*; begin the sweep lower than 1000"
     config = TrainingConfig(batch_tokens=64)

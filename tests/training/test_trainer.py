@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,6 +24,7 @@ from keras_transformer.training import Evaluation, RunDirectory, TrainingConfig,
 from keras_transformer.training import progress as progress_module
 from keras_transformer.training.checkpoints import checkpoints, load_checkpoint, training_state
 from keras_transformer.training.curve import read_curve
+from keras_transformer.training.panels_config import TensorBoardConfig
 from keras_transformer.training.trainer import Progress
 
 # Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
@@ -263,6 +265,20 @@ def test_gradients_of_several_batches(fresh: Callable[..., Trained], tmp_path: P
     assert 1.5 * single.progress.tokens < whole.progress.tokens < 2.5 * single.progress.tokens
 
 
+def test_gradients_of_a_panel_are_of_the_batches_of_the_step(
+    trained: Trained, make_batches: Callable[..., Seq2SeqBatches], tmp_path: Path
+) -> None:
+    batches, config, progress = make_batches(), replace(CONFIG, accumulate=2), Progress()
+    kept = keeper.RunKeeper(
+        trained.model, config, RunDirectory(tmp_path), lambda: Evaluation(0, {}), progress, Console(), batches
+    )
+    kept.close()
+    for found, expected in zip(kept.panels.batches(3), batches.from_step(6), strict=False):
+        np.testing.assert_array_equal(found[1], expected[1])
+        break
+    assert not np.array_equal(found[1], next(batches.from_step(3))[1])
+
+
 def test_patience(fresh: Callable[..., Trained], tmp_path: Path) -> None:
     config = replace(CONFIG, evaluate_every=2, patience=2)
     stopped = fresh(tmp_path, config, scores=(1.0, 3.0, 2.0, 3.0, 9.0))
@@ -307,6 +323,28 @@ def test_a_full_disk(fresh: Callable[..., Trained], tmp_path: Path, monkeypatch:
     with pytest.raises(UserError, match=message):
         fresh(tmp_path, replace(CONFIG, checkpoint_every=2))
     assert [path.name for path in checkpoints(RunDirectory(tmp_path).checkpoints)] == ["step-00000002.npz"]
+
+
+def test_a_disk_that_fills_while_the_best_weights_are_written(
+    fresh: Callable[..., Trained], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = replace(CONFIG, tensorboard=TensorBoardConfig(histograms=False))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill() -> None:  # from here on no file grows beyond this
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+
+    message = r"the best weights of step 20 cannot be written: File too large; what was saved before is intact, make r"
+    try:
+        with pytest.raises(UserError, match=message):
+            fresh(tmp_path, config, on_evaluation=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    run = RunDirectory(tmp_path)
+    assert [path.name for path in checkpoints(run.checkpoints)] == ["step-00000007.npz", "step-00000014.npz"]
+    assert not run.weights.exists()
+    assert not run.next_weights.exists()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, after: int, times: int) -> None:

@@ -34,6 +34,7 @@ def test_what_is_refused(options: dict[str, Any], message: str) -> None:
 
 def test_what_is_taken() -> None:
     assert TrainingConfig(steps=100, warmup_steps=100).warmup_steps == 100
+    assert [TrainingConfig(steps=steps).warm_up() for steps in (2, 100, 8000)] == [1, 25, 1000]
     assert TrainingConfig(averaging=None, average_last=5).average_last == 5
 
 

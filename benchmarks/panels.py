@@ -44,7 +44,7 @@ def measure(preset: str, steps: int, rounds: int, folder: str) -> None:
     tokenizer = translation.prepare_data(config, run)
     batches = translation.make_batches(config, run, tokenizer)
     model = translation.build_model(config, run, tokenizer)
-    training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
+    training_model = training.compile_for_training(model, config.training, translation.objective(config, tokenizer))
     samples = [(source, target, "") for source, target in run.read_examples("validation")[: translation.SAMPLES]]
     every = config.training.evaluate_every
     log = TensorBoardLog(run.logs)

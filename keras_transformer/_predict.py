@@ -10,6 +10,7 @@ from typing import Any
 from keras_transformer._search_flags import AlignFlags, named_as_given
 from keras_transformer.errors import UserError
 from keras_transformer.generation.options import GREEDY, SearchOptions
+from keras_transformer.predictors.interface import Predictor
 
 Lines = Callable[[list[str]], list[list[str]]]  # texts -> for each the lines to print
 OF_A_FILE = ("n_best", "samples", "seed", "temperature")  # what can be asked of a file; the rest was set at export
@@ -21,6 +22,8 @@ def lines_of_run(model: Any, search: SearchOptions | None, cut: bool, as_json: b
     Raises:
         UserError: the search does not fit the model, or there is no such layer or head to align by.
     """
+    if not hasattr(model, "generate_n_best"):
+        return lines_of_predictor(model, search, cut, as_json, align)
     if search is not None:
         with named_as_given():
             model.decoder(search)  # raises now, not when the first line has come
@@ -39,6 +42,29 @@ def lines_of_run(model: Any, search: SearchOptions | None, cut: bool, as_json: b
         ]
 
     return lines
+
+
+def lines_of_predictor(
+    model: Predictor, search: SearchOptions | None, cut: bool, as_json: bool, align: AlignFlags | None
+) -> Lines:
+    """Returns what to do with texts for a model that does not write text; see `keras_transformer.predictors`.
+
+    Raises:
+        UserError: an option that belongs to models which write text.
+    """
+    refuse_search(search)
+    if align is not None:
+        raise UserError("--align is for models that write text; this one does not")
+    if not as_json:
+        return lambda texts: [[answer] for answer in model.predict(texts, cut=cut)]
+    return lambda texts: [[json.dumps(found, ensure_ascii=False)] for found in model.answers(texts, cut=cut)]
+
+
+def refuse_search(search: SearchOptions | None) -> None:
+    """Raises a `UserError` that names an option of search, for a model that does not search."""
+    for field in fields(SearchOptions) if search is not None else ():
+        if getattr(search, field.name) != field.default:
+            raise UserError(f"--{field.name.replace('_', '-')} is for models that write text; this one does not")
 
 
 def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align: AlignFlags | None) -> Lines:

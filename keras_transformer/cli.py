@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import io
 import json
 import os
@@ -149,11 +150,17 @@ def _configured(arguments: argparse.Namespace, parser: Parser) -> tuple[Any, Any
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
+    from keras_transformer._predict import refuse_search
+
     _prepare_machine()
     recipe = importlib.import_module(f"keras_transformer.recipes.{task_of(arguments.run)}")
     names = ("data", "limit", "batch_tokens")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    options.update(_search_option(arguments))
+    searching = _search_option(arguments)
+    if "search" in inspect.signature(recipe.evaluate).parameters:
+        options.update(searching)
+    else:
+        refuse_search(searching.get("search"))
     with named_as_given():
         result = recipe.evaluate(arguments.run, **options)
     _print_result(result)

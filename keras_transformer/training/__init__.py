@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from keras_transformer.training.distribution import on_devices as on_devices
     from keras_transformer.training.hosts import first_then_others as first_then_others
     from keras_transformer.training.hosts import together as together
+    from keras_transformer.training.label_objective import LabelObjective as LabelObjective
     from keras_transformer.training.losses import linear_cross_entropy as linear_cross_entropy
     from keras_transformer.training.model import TrainingModel as TrainingModel
+    from keras_transformer.training.objective import Objective as Objective
+    from keras_transformer.training.objective import Sums as Sums
+    from keras_transformer.training.objective import TokenObjective as TokenObjective
     from keras_transformer.training.optimizers import Adam as Adam
     from keras_transformer.training.optimizers import freeze as freeze
     from keras_transformer.training.range_test import RangeTest as RangeTest
@@ -32,10 +36,14 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Adam": "optimizers",
         "Evaluation": "trainer",
         "InverseSquareRoot": "schedules",
+        "LabelObjective": "label_objective",
         "ModelConfig": "config",
+        "Objective": "objective",
         "RangeTest": "range_test",
         "RunDirectory": "run_directory",
+        "Sums": "objective",
         "Sweep": "sweep",
+        "TokenObjective": "objective",
         "TrainingConfig": "config",
         "TrainingModel": "model",
         "compile_for_training": "trainer",

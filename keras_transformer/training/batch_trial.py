@@ -13,6 +13,7 @@ from keras_transformer.data.feed import feed
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.training.batch_size import Needed, Trial
 from keras_transformer.training.config import TrainingConfig
+from keras_transformer.training.objective import TokenObjective
 from keras_transformer.training.trainer import compile_for_training
 
 STEPS = 3  # the first makes the optimizer's variables and traces, the next show what a step needs
@@ -22,7 +23,7 @@ def run(trial: Trial) -> Needed:
     """Trains a model for a few steps on one batch of ids drawn at random."""
     config = TrainingConfig(**trial.training)
     model = Seq2SeqTransformer(**trial.model, dtype=config.dtype_policy)
-    training_model = compile_for_training(model, config, pad_id=0)
+    training_model = compile_for_training(model, config, TokenObjective(config.label_smoothing))
     shape = (max(trial.tokens // trial.longest, 1), trial.longest)
     ids = np.random.default_rng(0).integers(1, trial.model["vocabulary_size"], shape, np.int32)
     batch = ({"source_ids": ids, "target_ids": ids}, ids)

@@ -14,7 +14,7 @@ from keras import ops
 from rich.console import Console
 
 from keras_transformer._files import replacing, write_json
-from keras_transformer.data.batching import Seq2SeqBatches
+from keras_transformer.data.batching import TokenBatches
 from keras_transformer.errors import UserError
 from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint
 from keras_transformer.training.checkpoints import numbered as numbered_variables
@@ -108,7 +108,7 @@ class RunKeeper(keras.callbacks.Callback):
         evaluate: Callable[[], Evaluation],
         progress: Progress,
         console: Console,
-        batches: Seq2SeqBatches,
+        batches: TokenBatches,
     ):
         super().__init__()
         self.training_model = training_model
@@ -118,7 +118,7 @@ class RunKeeper(keras.callbacks.Callback):
         self.progress = progress
         self.console = console
         self.padding_share = batches.padding_share
-        self.watch = InputWatch(training_model.pad_id)
+        self.watch = InputWatch(training_model.objective.pad_id)
         self.log = TensorBoardLog(run.logs)
         self.panels = Panels(
             self.log, config.tensorboard, training_model, run, batches.from_step, config.evaluate_every
@@ -165,12 +165,12 @@ class RunKeeper(keras.callbacks.Callback):
         self.tokens_before = self.progress.tokens - counted
 
     def _set_metric(self, name: str, total: float, count: float) -> None:
-        metric = self.training_model.token_means[name]
+        metric = self.training_model.means[name]
         metric.total.assign(total)
         metric.count.assign(count)
 
     def _totals(self) -> Totals:
-        metrics = self.training_model.token_means
+        metrics = self.training_model.means
         return {name: [_number(metric.total), _number(metric.count)] for name, metric in metrics.items()}
 
     def is_evaluated(self) -> bool:

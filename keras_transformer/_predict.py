@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+from keras_transformer._discovery import is_artifact
 from keras_transformer._search_flags import AlignFlags, named_as_given
 from keras_transformer.errors import UserError
 from keras_transformer.generation.options import GREEDY, SearchOptions
@@ -58,6 +62,52 @@ def lines_of_predictor(
     if not as_json:
         return lambda texts: [[answer] for answer in model.predict(texts, cut=cut)]
     return lambda texts: [[json.dumps(found, ensure_ascii=False)] for found in model.answers(texts, cut=cut)]
+
+
+def check_explain(arguments: argparse.Namespace) -> None:
+    """Raises a `UserError` for options of explanations that make no sense together."""
+    if arguments.html is not None:
+        if arguments.explain is None:
+            raise UserError("--html is what --explain writes: give --explain gradient or --explain attention too")
+        folder = Path(arguments.html).absolute().parent
+        if not folder.is_dir():
+            raise UserError(f"--html: no folder {str(folder)!r} to write {arguments.html!r} in")
+    if arguments.explain is not None and is_artifact(arguments.path):
+        raise UserError(f"--explain: {arguments.path} is an exported model; explanations need the run it was made of")
+
+
+def explained_lines(model: Any, method: str, as_json: bool, kept: list[Any] | None) -> Lines:
+    """Returns what explains texts: coloured on a terminal, else the heaviest words. `kept` collects them for a page.
+
+    Raises:
+        UserError: the model is no classifier.
+    """
+    from keras_transformer import explanations
+
+    if not hasattr(model, "classify"):
+        raise UserError("--explain is for models that classify; this one does not")
+    show = explanations.colored if sys.stdout.isatty() else explanations.plain
+
+    def lines(texts: list[str]) -> list[list[str]]:
+        found = [explanations.explain(model, text, method) for text in texts]
+        if kept is not None:
+            kept.extend(found)
+        if not as_json:
+            return [[show(one)] for one in found]
+        whole = zip(model.answers(texts), found, strict=True)
+        return [
+            [json.dumps({**answer, "explanation": explanations.as_json(one)}, ensure_ascii=False)]
+            for answer, one in whole
+        ]
+
+    return lines
+
+
+def write_explanations(path: str, found: list[Any]) -> None:
+    """Writes the page of explanations."""
+    from keras_transformer import explanations
+
+    explanations.write_page(path, found)
 
 
 def refuse_search(search: SearchOptions | None) -> None:

@@ -64,6 +64,10 @@ class TextClassifier(EncoderModel):
         self.head_dropout = Dropout(dropout, dtype="float32", name="head_dropout")
         self.output_layer = keras.layers.Dense(self.num_labels, dtype="float32", name="output")
 
+    @property
+    def head_layers(self) -> list[keras.layers.Layer]:
+        return [self.pooling_layer, self.output_layer]
+
     def read_ids(self, ids: Any) -> Any:
         """Returns `ids [b, n]`, with a start id before each row if the pooling is "first"."""
         if self.pooling != "first":

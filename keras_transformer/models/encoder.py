@@ -185,6 +185,11 @@ class EncoderModel(Encoding):
         numbers = {name: value for name, value in preset_config(preset).items() if name != "num_decoder_layers"}
         return cls(vocabulary_size=vocabulary_size, **{**numbers, **overrides})
 
+    @property
+    @abstractmethod
+    def head_layers(self) -> list[keras.layers.Layer]:
+        """The layers of the head, which a masked language model has no use for."""
+
     @abstractmethod
     def _make_head(self, hidden_dim: int, dropout: float, dtype: Any) -> None:
         """Makes the layers of the head."""

@@ -8,6 +8,7 @@ from keras_transformer._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from keras_transformer.training.batch_size import fitting_batch_tokens as fitting_batch_tokens
+    from keras_transformer.training.config import EncoderConfig as EncoderConfig
     from keras_transformer.training.config import ModelConfig as ModelConfig
     from keras_transformer.training.config import TrainingConfig as TrainingConfig
     from keras_transformer.training.distribution import on_devices as on_devices
@@ -34,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "Adam": "optimizers",
+        "EncoderConfig": "config",
         "Evaluation": "trainer",
         "InverseSquareRoot": "schedules",
         "LabelObjective": "label_objective",

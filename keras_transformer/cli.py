@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import io
 import json
 import os
@@ -37,6 +38,7 @@ from keras_transformer.export.precisions import PRECISIONS
 from keras_transformer.training.run_directory import RunDirectory
 
 PROGRAM = "keras-transformer"
+EXPLANATIONS = ("gradient", "attention")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,11 +151,17 @@ def _configured(arguments: argparse.Namespace, parser: Parser) -> tuple[Any, Any
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
+    from keras_transformer._predict import refuse_search
+
     _prepare_machine()
     recipe = importlib.import_module(f"keras_transformer.recipes.{task_of(arguments.run)}")
     names = ("data", "limit", "batch_tokens")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    options.update(_search_option(arguments))
+    searching = _search_option(arguments)
+    if "search" in inspect.signature(recipe.evaluate).parameters:
+        options.update(searching)
+    else:
+        refuse_search(searching.get("search"))
     with named_as_given():
         result = recipe.evaluate(arguments.run, **options)
     _print_result(result)
@@ -162,9 +170,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def predict(arguments: argparse.Namespace) -> int:
     from keras_transformer._lines import Answers, read_groups
-    from keras_transformer._predict import lines_of_file, lines_of_run
+    from keras_transformer._predict import (
+        check_explain,
+        explained_lines,
+        lines_of_file,
+        lines_of_run,
+        write_explanations,
+    )
 
     search, align = search_of(arguments), align_of(arguments)
+    explanations = [] if arguments.html else None
+    check_explain(arguments)
     if align is not None and not arguments.json:
         raise UserError("--align is printed as JSON: give --json too")
     if is_artifact(arguments.path):  # needs neither Keras nor TensorFlow
@@ -179,12 +195,16 @@ def predict(arguments: argparse.Namespace) -> int:
         RunDirectory(arguments.path).check_trained()  # before Keras is imported
         model = importlib.import_module("keras_transformer").load(arguments.path)
         lines = lines_of_run(model, search, arguments.cut, arguments.json, align)
+        if arguments.explain is not None:
+            lines = explained_lines(model, arguments.explain, arguments.json, explanations)
     groups: Iterable[list[bytes]] = [[os.fsencode(text) for text in arguments.text]]
     if not arguments.text:
         groups = read_groups(_standard_input())
     answers = Answers(lines, _warn, "text" if arguments.text else "line")
     for group in answers.to(groups):
         _write_lines(group)
+    if explanations is not None:
+        write_explanations(arguments.html, explanations)
     return 0
 
 
@@ -370,6 +390,12 @@ def _add_predict(parser: Parser) -> None:
         help="cut a text of more pieces than the model was trained on (an exported file always cuts, at its bytes)",
     )
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each text: scores and all")
+    parser.add_argument(
+        "--explain",
+        choices=EXPLANATIONS,
+        help="for a classifier's run: which words carried the decision, by gradient times input or attention rollout",
+    )
+    parser.add_argument("--html", metavar="FILE", help="with --explain: write the coloured texts there too")
     add_align_flags(parser, "with --json: how much each word of the answer looks at each word of the text")
     add_search_flags(parser)
 

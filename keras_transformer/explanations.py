@@ -188,7 +188,8 @@ def write_page(path: str, explanations: Iterable[Explanation]) -> None:
     parts += [
         f"<p><small>{html.escape(LIMITS[name])}</small></p>" for name in dict.fromkeys(one.method for one in found)
     ]
-    page = f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><title>Explanations</title><style>{STYLE}</style>"
+    head = f"<meta charset='utf-8'><title>Explanations</title><style>{STYLE}</style>"
+    page = f"<!DOCTYPE html>\n<html lang='en'><head>{head}"
     with replacing(path, "w") as file:
         file.write("\n".join([f"{page}</head><body>", *parts, "</body></html>\n"]))
 

@@ -225,7 +225,7 @@ class EncoderModel(Encoding):
         **options: Any,
     ) -> Any:
         x = self.token_embedding(ids) if embedded is None else embedded
-        x = self.word_dropout_layer(self.embedding_dropout_layer(x, ids, training=training), training=training)
+        x = self.word_dropout_layer(self.embedding_dropout_layer(x, training=training, ids=ids), training=training)
         return super()._embedded(ids, positions, embedded=x, **options)
 
     def get_config(self) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def named_split(name: str, split: str, report: data.Report) -> Iterable[data.Row
 
 
 def confusion_picture(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> tuple[bytes, tuple[int, int]]:
-    """Returns a PNG of a confusion matrix, and its size; a row is what the texts of a label were taken for, in shares."""
+    """Returns a PNG of a confusion matrix and its size; a row is what the texts of a label were taken for."""
     counts = np.array(confusion, float)[:MOST_IN_PICTURE, :MOST_IN_PICTURE]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows = [*names, "(others)"][: len(counts)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from keras_transformer import training
-from keras_transformer.config import load_config, save_config
+from keras_transformer.config import load_config, save_config, sections_last
 from keras_transformer.errors import UserError
 from keras_transformer.recipe_kit.config import RecipeConfig
 from keras_transformer.recipe_kit.telling import say
@@ -153,7 +153,7 @@ def _open_run(config: RecipeConfig) -> training.RunDirectory:
 
 def _differences(saved: Any, now: Any, prefix: str = "") -> Iterator[str]:
     """Yields the dotted names of the fields in which two configs differ."""
-    for item in fields(saved):
+    for item in sections_last(type(saved)):
         before, after = getattr(saved, item.name), getattr(now, item.name)
         if is_dataclass(before):
             yield from _differences(before, after, f"{prefix}{item.name}.")

@@ -24,6 +24,7 @@ class DataSources:
         named: name of a public set, split, report -> its rows.
         read: file or files of the user, report -> their rows.
         check: file or files, names that would do as well -> raises `UserError` before anything is read.
+        report: makes what counts as rows are read; default `data.Report`.
         unit: what the texts of rows are called, in messages.
 
     Example:
@@ -37,6 +38,7 @@ class DataSources:
     named: Callable[..., Iterator[data.Row]]
     read: Callable[..., Iterator[data.Row]]
     check: Callable[..., Any] = data.check_data
+    report: Callable[[], data.Report] | None = None
     unit: str = "sources"
 
 
@@ -59,9 +61,11 @@ def load_splits(config: RecipeConfig, sources: DataSources) -> tuple[Splits, lis
     return splits, [len(part["train"]) for part in in_order]
 
 
-def read_rows(reader: Callable[..., Iterator[data.Row]], *arguments: Any) -> list[data.Row]:
-    """Returns all rows of a reader that counts in a `report`, and tells what it counted."""
-    report = data.Report()
+def read_rows(
+    reader: Callable[..., Iterator[data.Row]], *arguments: Any, make: Callable[[], data.Report] | None = None
+) -> list[data.Row]:
+    """Returns all rows of a reader that counts in a `report`, and tells what it counted; `make` makes the report."""
+    report = make() if make else data.Report()
     rows = list(reader(*arguments, report=report))
     if report.message():
         say(report.message())
@@ -81,7 +85,30 @@ def _own_splits(spec: str, sources: DataSources) -> Splits:
     """Returns the splits that the built-in data or a public set come with."""
     if spec == GENERATED:
         return {split: sources.generated(split) for split in SPLITS}
-    return {split: read_rows(sources.named, spec, split) for split in SPLITS}
+    has = data.named_sets()[spec].splits or SPLITS  # a set without files says itself where it is
+    splits = {split: read_rows(sources.named, spec, split, make=sources.report) for split in SPLITS if split in has}
+    return _completed(spec, splits)
+
+
+def _completed(spec: str, splits: Splits) -> Splits:
+    """Makes the parts that a public set lacks: what it has for validation is the test, the rest is taken of training.
+
+    So a score is never of rows by which the training was steered.
+    """
+    if "test" not in splits and "validation" in splits:
+        splits["test"] = splits.pop("validation")
+        say(f"{spec} has no test part here: the score is that of its validation part, which is not validated on")
+    missing = [split for split in ("validation", "test") if split not in splits]
+    if missing:
+        validation, test = data.default_split_sizes(len(splits["train"]))
+        sizes = (validation * ("validation" in missing), test * ("test" in missing))
+        parts = data.split_pairs(splits["train"], *sizes, seed=0)
+        found = dict(zip(SPLITS, parts, strict=True))
+        splits.update({name: found[name] for name in ("train", *missing)})
+        say(
+            f"{spec}: {' and '.join(f'{len(splits[name]):,} rows for {name}' for name in missing)} of those to train on"
+        )
+    return splits
 
 
 def _given_splits(config: RecipeConfig, sources: DataSources) -> Splits:
@@ -90,7 +117,7 @@ def _given_splits(config: RecipeConfig, sources: DataSources) -> Splits:
         if not _is_named(spec):
             sources.check(spec, known_names=[GENERATED, *data.named_sets()])
     return {
-        split: read_rows(sources.read, spec)
+        split: read_rows(sources.read, spec, make=sources.report)
         for split, spec in (("validation", config.validation), ("test", config.test))
         if spec is not None
     }
@@ -98,7 +125,7 @@ def _given_splits(config: RecipeConfig, sources: DataSources) -> Splits:
 
 def _split_files(files: list[str], given: Iterable[str], sources: DataSources) -> dict[str, Splits]:
     """Reads the user's files and parts their rows, all together: no text stands in two parts."""
-    rows = {spec: read_rows(sources.read, spec) for spec in files}
+    rows = {spec: read_rows(sources.read, spec, make=sources.report) for spec in files}
     pooled = [row for part in rows.values() for row in part]
     sizes = dict(zip(("validation", "test"), data.default_split_sizes(len(pooled)), strict=True))
     sizes.update(dict.fromkeys(given, 0))

@@ -133,7 +133,7 @@ def _pooling_shares(model: Any, ids: np.ndarray, length: int) -> np.ndarray:
     return np.full(length, 1 / length)
 
 
-def words_of(pieces: Sequence[bytes], weights: Sequence[float]) -> list[Word]:
+def words_of(pieces: Sequence[bytes], weights: np.ndarray) -> list[Word]:
     """Joins pieces to words; the weight of a word is the sum over its pieces.
 
     Where a piece goes from one word on into the next, its weight goes to the first of them.

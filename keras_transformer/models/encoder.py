@@ -119,7 +119,7 @@ class EncoderModel(Encoding):
         **kwargs: Any,
     ):
         dtype = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
-        block = {
+        block: dict[str, Any] = {
             "num_heads": num_heads,
             "intermediate_dim": intermediate_dim,
             "num_key_value_heads": num_key_value_heads,

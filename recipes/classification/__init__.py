@@ -15,6 +15,7 @@ from keras_transformer import data, predictors, training
 from keras_transformer import recipe_kit as kit
 from keras_transformer.config import load_config
 from keras_transformer.data.encoder_batches import TEXT
+from keras_transformer.data.readers import EMPTY_ROWS
 from keras_transformer.errors import refuse_unless
 from keras_transformer.label_scores import fitted_temperature, label_scores
 from keras_transformer.predictors.labels import probabilities_of
@@ -184,7 +185,13 @@ def load_splits(config: Config) -> tuple[dict[str, list[data.Row]], list[int]]:
     def read(spec: str, report: data.Report) -> Iterator[data.Row]:
         return data.read_fields(spec, config.names, config.picked, report)
 
-    return kit.load_splits(config, kit.DataSources(generated, labelling.named_split, read, data.check_table, "texts"))
+    sources = kit.DataSources(generated, labelling.named_split, read, data.check_table, new_report, "texts")
+    return kit.load_splits(config, sources)
+
+
+def new_report() -> data.Report:
+    """Returns the counters of a reader, which calls what it leaves out rows."""
+    return data.Report(what=EMPTY_ROWS)
 
 
 def tokenize(
@@ -339,7 +346,7 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
 
 def read_own(config: Config, spec: str) -> list[Example]:
     """Returns the labelled texts of the user's file."""
-    rows = kit.read_rows(data.read_fields, spec, config.names, config.picked)
+    rows = kit.read_rows(data.read_fields, spec, config.names, config.picked, make=new_report)
     return [row.fields for row in rows]
 
 

@@ -270,7 +270,7 @@ def objective(config: Config, labels: Labels) -> training.Objective:
 
 def validate(classifier: predictors.TextToLabels, examples: Sequence[Example], labels: Labels) -> training.Evaluation:
     """Labels the validation texts and scores that; the best weights are those with the highest `BEST_BY`."""
-    found = classifier.classify([text for text, *_ in examples], cut=True)
+    found = classifier.classify_ids(classifier.shortened([text for text, *_ in examples]))
     scores = scored(found, examples, labels)
     shown = {name: value for name, value in scores.items() if isinstance(value, float)}
     samples = [
@@ -297,12 +297,12 @@ def shown_answer(one: predictors.Classified) -> str:
 
 def calibrate(config: Config) -> None:
     """Fits the temperature of a run on its validation texts and keeps it in `labels.json`, for whoever loads it."""
-    run = training.RunDirectory(config.run)
-    labels, classifier = Labels.load(run), predictors.load(config.run)
     if config.kind == "regression":
         return
+    run = training.RunDirectory(config.run)
+    labels, classifier = Labels.load(run), predictors.load(config.run)
     examples = run.read_rows("validation", config.names)
-    logits = classifier.logits(classifier.encode([text for text, *_ in examples], cut=True))
+    logits = classifier.logits(classifier.shortened([text for text, *_ in examples]))
     references = labels.references(examples)
     temperature = fitted_temperature(logits, references, config.kind)
     replace(labels, temperature=temperature).save(run)
@@ -336,7 +336,7 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
     examples = examples[:limit]
     classifier = predictors.load(run)
     classifier.batch_tokens = batch_tokens
-    found = classifier.classify([text for text, *_ in examples], cut=True)
+    found = classifier.classify_ids(classifier.shortened([text for text, *_ in examples]))
     scores = scored(found, examples, labels)
     if unknown := labels.unknown(examples):
         say(f"warning: {sum(unknown.values()):,} texts have labels that were not trained on: {', '.join(unknown)}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import random
 from pathlib import Path
@@ -69,13 +71,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, dict[str,
         model=SMALL,
         training=options(60),
     )
-    with pytest.MonkeyPatch.context() as patch:
-        said: list[str] = []
-        for module in (classification, labels, classification.kit.splits, classification.kit.run):
-            patch.setattr(module, "say", said.append)
+    with contextlib.redirect_stderr(io.StringIO()) as said:
         scores = classification.main(config)
     assert scores is not None
-    return config, scores, "\n".join(said)
+    return config, scores, said.getvalue()
 
 
 def test_it_learns_and_scores(trained: tuple[Config, dict[str, Any], str]) -> None:

@@ -16,7 +16,7 @@ def gradient(function: Callable[[Any], Any], x: Any) -> Any:
         x: floating-point tensor.
 
     Raises:
-        NotImplementedError: the backend is another than TensorFlow, JAX or PyTorch.
+        NotImplementedError: the backend is another than TensorFlow or JAX.
 
     Example:
         ```python
@@ -35,9 +35,4 @@ def gradient(function: Callable[[Any], Any], x: Any) -> Any:
         import jax
 
         return jax.grad(function)(x)
-    if backend == "torch":
-        import torch
-
-        given = x.detach().requires_grad_()
-        return torch.autograd.grad(function(given), given)[0]
-    raise NotImplementedError(f"no gradient with the backend {backend!r}; it takes tensorflow, jax or torch")
+    raise NotImplementedError(f"no gradient with the backend {backend!r}; it takes tensorflow or jax")

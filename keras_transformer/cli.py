@@ -179,7 +179,7 @@ def predict(arguments: argparse.Namespace) -> int:
     )
 
     search, align = search_of(arguments), align_of(arguments)
-    explanations = [] if arguments.html else None
+    explanations: list[Any] | None = [] if arguments.html else None
     check_explain(arguments)
     if align is not None and not arguments.json:
         raise UserError("--align is printed as JSON: give --json too")

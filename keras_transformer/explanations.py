@@ -133,7 +133,7 @@ def _pooling_shares(model: Any, ids: np.ndarray, length: int) -> np.ndarray:
     return np.full(length, 1 / length)
 
 
-def words_of(pieces: Sequence[bytes], weights: Sequence[float]) -> list[Word]:
+def words_of(pieces: Sequence[bytes], weights: np.ndarray) -> list[Word]:
     """Joins pieces to words; the weight of a word is the sum over its pieces.
 
     Where a piece goes from one word on into the next, its weight goes to the first of them.
@@ -188,7 +188,8 @@ def write_page(path: str, explanations: Iterable[Explanation]) -> None:
     parts += [
         f"<p><small>{html.escape(LIMITS[name])}</small></p>" for name in dict.fromkeys(one.method for one in found)
     ]
-    page = f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><title>Explanations</title><style>{STYLE}</style>"
+    head = f"<meta charset='utf-8'><title>Explanations</title><style>{STYLE}</style>"
+    page = f"<!DOCTYPE html>\n<html lang='en'><head>{head}"
     with replacing(path, "w") as file:
         file.write("\n".join([f"{page}</head><body>", *parts, "</body></html>\n"]))
 

@@ -50,14 +50,15 @@ def label_scores(probabilities: np.ndarray, references: np.ndarray, labels: Sequ
         return _number_scores(probabilities, references, labels)
     if kind == "single":
         chosen, right = probabilities.argmax(axis=1), references[:, 0]
-        found = {"accuracy": _percent((chosen == right).mean()), **_f1(right, chosen, range(len(labels)))}
+        found: dict[str, Any] = _f1(right, chosen, len(labels))
+        found = {"accuracy": _percent((chosen == right).mean()), **found}
         found["nll"] = _nll(probabilities, right)
         found["calibration_error"] = _percent(calibration_error(probabilities.max(axis=1), chosen == right))
         found["labels"] = _by_label(right, chosen, labels)
         found["confusion"] = confusion(right, chosen, len(labels)).tolist()
         return {**found, "texts": len(references)}
     chosen, right = (probabilities >= 0.5).astype(int), references
-    found = {"accuracy": _percent((chosen == right).all(axis=1).mean()), **_f1(right, chosen, range(len(labels)))}
+    found = {"accuracy": _percent((chosen == right).all(axis=1).mean()), **_f1(right, chosen, len(labels))}
     of_truth = np.where(right == 1, probabilities, 1 - probabilities)
     found["nll"] = round(float(-np.log(np.maximum(of_truth, 1e-12)).mean()), 4)
     confidence = np.maximum(probabilities, 1 - probabilities)
@@ -121,11 +122,11 @@ def fitted_temperature(logits: np.ndarray, references: np.ndarray, kind: str) ->
     return math.exp((low + high) / 2)
 
 
-def _f1(right: np.ndarray, chosen: np.ndarray, labels: Sequence[int]) -> dict[str, float]:
+def _f1(right: np.ndarray, chosen: np.ndarray, count: int) -> dict[str, float]:
     from sklearn.metrics import f1_score
 
     def score(average: str) -> float:
-        found = f1_score(right, chosen, labels=list(labels), average=average, zero_division=0)
+        found = f1_score(right, chosen, labels=list(range(count)), average=average, zero_division=0)
         return _percent(found)
 
     return {"macro_f1": score("macro"), "micro_f1": score("micro")}

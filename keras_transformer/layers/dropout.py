@@ -235,12 +235,12 @@ class EmbeddingDropout(Dropout):
 
     Call arguments:
         inputs: embeddings `[b, n, w]`.
-        ids: int32 `[b, n]`, of which pieces they are.
         training: whether pieces are dropped.
+        ids: int32 `[b, n]`, of which pieces they are.
 
     Example:
         ```python
-        EmbeddingDropout(0.1, vocabulary_size=100)(embedding(ids), ids, training=True)
+        EmbeddingDropout(0.1, vocabulary_size=100)(embedding(ids), ids=ids, training=True)
         ```
     """
 
@@ -248,14 +248,11 @@ class EmbeddingDropout(Dropout):
         super().__init__(rate, seed, **kwargs)
         self.vocabulary_size = vocabulary_size
 
-    def call(self, inputs: Any, ids: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Any, training: bool | None = None, ids: Any = None) -> Any:
         if not training or not self.threshold:
             return inputs
         factors = self._factors(self._noise().words((self.vocabulary_size,)), inputs.dtype)
         return inputs * ops.expand_dims(ops.take(factors, ids, axis=0), -1)
-
-    def compute_output_shape(self, input_shape: tuple, ids_shape: tuple | None = None) -> tuple:
-        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "vocabulary_size": self.vocabulary_size}

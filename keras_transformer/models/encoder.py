@@ -119,7 +119,7 @@ class EncoderModel(Encoding):
         **kwargs: Any,
     ):
         dtype = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
-        block = {
+        block: dict[str, Any] = {
             "num_heads": num_heads,
             "intermediate_dim": intermediate_dim,
             "num_key_value_heads": num_key_value_heads,
@@ -225,7 +225,7 @@ class EncoderModel(Encoding):
         **options: Any,
     ) -> Any:
         x = self.token_embedding(ids) if embedded is None else embedded
-        x = self.word_dropout_layer(self.embedding_dropout_layer(x, ids, training=training), training=training)
+        x = self.word_dropout_layer(self.embedding_dropout_layer(x, training=training, ids=ids), training=training)
         return super()._embedded(ids, positions, embedded=x, **options)
 
     def get_config(self) -> dict[str, Any]:

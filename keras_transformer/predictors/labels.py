@@ -98,8 +98,11 @@ class TextToLabels:
             cut: whether a text of more than `max_length` pieces is cut there. Otherwise it is answered whole, with a
                 `UserWarning`, since the model was not trained on texts so long.
         """
-        probabilities = self.probabilities_of(self.logits(self.encode(texts, cut)))
-        return [self._classified(row) for row in probabilities]
+        return self.classify_ids(self.encode(texts, cut))
+
+    def classify_ids(self, encoded: Sequence[np.ndarray]) -> list[Classified]:
+        """Returns what there is to say of each text in ids, in order."""
+        return [self._classified(row) for row in self.probabilities_of(self.logits(encoded))]
 
     def encode(self, texts: Sequence[str], cut: bool = False) -> list[np.ndarray]:
         """Returns the ids of each text; see `classify`."""
@@ -117,6 +120,10 @@ class TextToLabels:
                     stacklevel=3,
                 )
         return encoded
+
+    def shortened(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Returns the ids of each text, cut at `max_length` as in training, without a warning: for scores."""
+        return [ids[: self.max_length] for ids in self.tokenizer.encode_batch(texts)]
 
     def logits(self, encoded: Sequence[np.ndarray]) -> np.ndarray:
         """Returns what the model gives for each text in ids, float32 `[texts, k]`."""

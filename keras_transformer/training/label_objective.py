@@ -38,7 +38,8 @@ class LabelObjective(Objective):
         focal: gamma of the focal loss (https://arxiv.org/abs/1708.02002): what is predicted with probability p counts
             `(1 - p) ** gamma`.
         mixup: alpha of the Beta distribution that two texts' vectors are mixed by before the last layer, and their
-            losses with them: senMixup of Guo et al. (2019), https://arxiv.org/abs/1905.08941. One share for a batch.
+            losses with them: senMixup of Guo et al. (2019), https://arxiv.org/abs/1905.08941. One share for
+            a part of a batch.
         adversarial: epsilon of the fast gradient method (Miyato et al. (2017), https://arxiv.org/abs/1605.07725): every
             text is computed again with its embeddings moved that far (Euclidean norm over the text) to where the loss
             rises fastest, and the loss is the mean of both. A step takes about three times as long.

@@ -15,6 +15,7 @@ from keras_transformer import data, predictors, training
 from keras_transformer import recipe_kit as kit
 from keras_transformer.config import load_config
 from keras_transformer.data.encoder_batches import TEXT
+from keras_transformer.data.readers import EMPTY_ROWS
 from keras_transformer.errors import refuse_unless
 from keras_transformer.label_scores import fitted_temperature, label_scores
 from keras_transformer.predictors.labels import probabilities_of
@@ -184,7 +185,13 @@ def load_splits(config: Config) -> tuple[dict[str, list[data.Row]], list[int]]:
     def read(spec: str, report: data.Report) -> Iterator[data.Row]:
         return data.read_fields(spec, config.names, config.picked, report)
 
-    return kit.load_splits(config, kit.DataSources(generated, labelling.named_split, read, data.check_table, "texts"))
+    sources = kit.DataSources(generated, labelling.named_split, read, data.check_table, new_report, "texts")
+    return kit.load_splits(config, sources)
+
+
+def new_report() -> data.Report:
+    """Returns the counters of a reader, which calls what it leaves out rows."""
+    return data.Report(what=EMPTY_ROWS)
 
 
 def tokenize(
@@ -263,7 +270,7 @@ def objective(config: Config, labels: Labels) -> training.Objective:
 
 def validate(classifier: predictors.TextToLabels, examples: Sequence[Example], labels: Labels) -> training.Evaluation:
     """Labels the validation texts and scores that; the best weights are those with the highest `BEST_BY`."""
-    found = classifier.classify([text for text, *_ in examples], cut=True)
+    found = classifier.classify_ids(classifier.shortened([text for text, *_ in examples]))
     scores = scored(found, examples, labels)
     shown = {name: value for name, value in scores.items() if isinstance(value, float)}
     samples = [
@@ -290,12 +297,12 @@ def shown_answer(one: predictors.Classified) -> str:
 
 def calibrate(config: Config) -> None:
     """Fits the temperature of a run on its validation texts and keeps it in `labels.json`, for whoever loads it."""
-    run = training.RunDirectory(config.run)
-    labels, classifier = Labels.load(run), predictors.load(config.run)
     if config.kind == "regression":
         return
+    run = training.RunDirectory(config.run)
+    labels, classifier = Labels.load(run), predictors.load(config.run)
     examples = run.read_rows("validation", config.names)
-    logits = classifier.logits(classifier.encode([text for text, *_ in examples], cut=True))
+    logits = classifier.logits(classifier.shortened([text for text, *_ in examples]))
     references = labels.references(examples)
     temperature = fitted_temperature(logits, references, config.kind)
     replace(labels, temperature=temperature).save(run)
@@ -329,7 +336,7 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
     examples = examples[:limit]
     classifier = predictors.load(run)
     classifier.batch_tokens = batch_tokens
-    found = classifier.classify([text for text, *_ in examples], cut=True)
+    found = classifier.classify_ids(classifier.shortened([text for text, *_ in examples]))
     scores = scored(found, examples, labels)
     if unknown := labels.unknown(examples):
         say(f"warning: {sum(unknown.values()):,} texts have labels that were not trained on: {', '.join(unknown)}")
@@ -339,7 +346,7 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
 
 def read_own(config: Config, spec: str) -> list[Example]:
     """Returns the labelled texts of the user's file."""
-    rows = kit.read_rows(data.read_fields, spec, config.names, config.picked)
+    rows = kit.read_rows(data.read_fields, spec, config.names, config.picked, make=new_report)
     return [row.fields for row in rows]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -63,9 +63,10 @@ class Labels:
         """
         saved = run.read_json(run.labels)
         try:
-            values = {"separator": saved["separator"], "texts": saved["texts"], "temperature": saved["temperature"]}
-            lists = {name: tuple(saved[name]) for name in ("counts", "means", "deviations")}
-            return cls(saved["kind"], tuple(saved["labels"]), **values, **lists)
+            lists = [tuple(saved[name]) for name in ("labels", "counts", "means", "deviations")]
+            names, counts, means, deviations = lists
+            of_texts = (saved["separator"], counts, saved["texts"])
+            return cls(saved["kind"], names, *of_texts, means, deviations, saved["temperature"])
         except (KeyError, TypeError) as error:
             raise UserError(f"{run.labels} is damaged: {type(error).__name__}: {error}") from None
 
@@ -209,8 +210,8 @@ def tell(splits: dict[str, list[data.Row]], labels: Labels) -> None:
             say(f"warning: {split} has labels that no training text has, and that are always missed: {shown}.{near}")
 
 
-def named_split(name: str, split: str, report: data.Report) -> Iterable[data.Row]:
-    """Returns the rows of a split of a public set. What a set does not have is taken out of its training texts.
+def named_split(name: str, split: str, report: data.Report) -> Iterator[data.Row]:
+    """Yields the rows of a split of a public set. What a set does not have is taken out of its training texts.
 
     A set with a validation but no test part is tested on the former: then nothing is chosen by what is scored.
     """
@@ -224,11 +225,11 @@ def named_split(name: str, split: str, report: data.Report) -> Iterable[data.Row
     rows = list(data.named_rows(name, "train", report=report if split == "train" else data.Report()))
     sizes = {part: 0 if found else HELD_OUT for part, found in given.items()}
     parts = data.split_pairs(rows, sizes["validation"], sizes["test"], seed=0)
-    return dict(zip(SPLITS, parts, strict=True))[split]
+    return iter(dict(zip(SPLITS, parts, strict=True))[split])
 
 
 def confusion_picture(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> tuple[bytes, tuple[int, int]]:
-    """Returns a PNG of a confusion matrix, and its size; a row is what the texts of a label were taken for, in shares."""
+    """Returns a PNG of a confusion matrix and its size; a row is what the texts of a label were taken for."""
     counts = np.array(confusion, float)[:MOST_IN_PICTURE, :MOST_IN_PICTURE]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows = [*names, "(others)"][: len(counts)]

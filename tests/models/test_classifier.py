@@ -76,7 +76,7 @@ def test_embedding_dropout_takes_a_piece_everywhere() -> None:
     model = classifier(dropout=0.0, embedding_dropout=0.5)
     ids = np.tile(np.arange(3, 12, dtype="int32"), (2, 3))
     x = np.ones((2, 27, 8), "float32")
-    found = np.asarray(model.embedding_dropout_layer(x, ids, training=True))
+    found = np.asarray(model.embedding_dropout_layer(x, ids=ids, training=True))
     assert set(np.unique(found)) == {0.0, 2.0}
     for piece in range(3, 12):
         assert len(np.unique(found[ids == piece])) == 1

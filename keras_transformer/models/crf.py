@@ -62,21 +62,20 @@ class LinearChainCRF(keras.layers.Layer):
         gold = ops.one_hot(ops.maximum(labels, 0), self.num_labels, dtype="float32")
         nothing, rows = ops.zeros_like(logits[:, 0]), ops.zeros_like(counts[:, :1])
 
-        def step(carry: tuple[Any, ...], now: tuple[Any, ...]) -> tuple[Any, Any]:
+        def step(carry: tuple[Any, ...], now: tuple[Any, ...]) -> tuple[Any, ...]:
             totals, last, score, begun = carry
             scores, label, counts = now
             here = begun * ops.logsumexp(totals[:, :, None] + transitions, axis=1) + (1.0 - begun) * start + scores
             own = ops.sum(label * (begun * ops.matmul(last, transitions) + (1.0 - begun) * start + scores), axis=1)
-            after = (
+            return (
                 ops.where(counts > 0, here, totals),
                 ops.where(counts > 0, label, last),
                 score + counts * own[:, None],
                 ops.maximum(begun, counts),
             )
-            return after, after
 
         chains = (_by_place(logits), _by_place(gold), _by_place(counts[:, :, None]))
-        (totals, last, score, begun), _ = ops.scan(step, (nothing, nothing, rows, rows), chains)
+        totals, last, score, begun = _folded(step, (nothing, nothing, rows, rows), chains)
         total = ops.logsumexp(totals + self.end, axis=1)
         return begun[:, 0] * (score[:, 0] + ops.matmul(last, self.end) - total)
 
@@ -112,6 +111,19 @@ class LinearChainCRF(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_labels": self.num_labels}
+
+
+def _folded(step: Any, carry: tuple[Any, ...], chains: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns what `step(carry, now)` makes of the places of the chains, one after the other."""
+    if chains[0].shape[0] is not None:
+        return tuple(ops.scan(lambda before, now: (step(before, now), before), carry, chains)[0])
+    # on TensorFlow, Keras 3.15's scan cannot take a length that is known at run time only
+    places = ops.shape(chains[0])[0]
+
+    def one(place: Any, *carry: Any) -> tuple[Any, ...]:
+        return (place + 1, *step(carry, tuple(chain[place] for chain in chains)))
+
+    return tuple(ops.while_loop(lambda place, *_: place < places, one, (0, *carry))[1:])
 
 
 def _by_place(x: Any) -> Any:

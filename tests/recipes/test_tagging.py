@@ -106,13 +106,16 @@ def test_labels_stand_where_words_begin(trained: Path) -> None:
 def test_predict(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts = ["Call Zoë Müller (Keller AG) at 4:30, please.", "", "  "]
     assert main(["predict", str(trained), "--json", "--", *texts]) == 0
-    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    data = texts[0].encode()
-    words = [data[word["start"] : word["end"]].decode() for word in answers[0]["words"]]
+    line, *blank = capsys.readouterr().out.split("\n")
+    assert blank == ["", "", ""], "an empty line has an empty answer"
+    answer, data = json.loads(line), texts[0].encode()
+    words = [data[word["start"] : word["end"]].decode() for word in answer["words"]]
     assert words == ["Call", "Zoë", "Müller", "(", "Keller", "AG", ")", "at", "4:30", ",", "please", "."]
-    for entity in answers[0]["entities"]:
+    for entity in answer["entities"]:
         assert data[entity["start"] : entity["end"]].decode() == entity["text"]
-    assert [answer["words"] for answer in answers[1:]] == [[], []]
+    assert keras_transformer.load(trained).answers(["", " "]) == [
+        {"text": text, "entities": [], "words": []} for text in ("", " ")
+    ]
     assert main(["predict", str(trained), "--", *texts]) == 0
     marked = capsys.readouterr().out.split("\n")[:3]
     assert marked == keras_transformer.load(trained).predict(texts)

@@ -9,8 +9,6 @@ import importlib
 import pkgutil
 from typing import Any
 
-import yaml
-
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export.task import Task
 from keras_transformer.training.run_directory import RunDirectory
@@ -34,6 +32,8 @@ def read_task(run: RunDirectory) -> tuple[Task, dict[str, Any]]:
     Raises:
         UserError: config.yaml is damaged, or names a task that cannot be exported.
     """
+    import yaml  # not needed to run a file
+
     try:
         config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
         name = config["task"]

@@ -26,7 +26,7 @@ def lines_of_run(model: Any, search: SearchOptions | None, cut: bool, as_json: b
     Raises:
         UserError: the search does not fit the model, or there is no such layer or head to align by.
     """
-    if not hasattr(model, "generate_n_best"):
+    if hasattr(model, "answers"):  # a `Predictor` of another kind
         return lines_of_predictor(model, search, cut, as_json, align)
     if search is not None:
         with named_as_given():

@@ -13,11 +13,24 @@ from typing import Any
 import numpy as np
 
 from keras_transformer.errors import UserError
-from keras_transformer.predictors.labels import probabilities_of
 
+KINDS = ("single", "multi", "regression")  # one label a text, any number of them, or numbers
+THRESHOLD = 0.5  # with several labels, those of at least this probability are chosen
 BINS = 15  # of the calibration error, as in the paper
 TEMPERATURES = (0.05, 20.0)
 GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def probabilities_of(logits: np.ndarray, kind: str, temperature: float = 1.0) -> np.ndarray:
+    """Returns probabilities of logits `[texts, k]` divided by a temperature; those of a regression as they are."""
+    logits = np.asarray(logits, np.float64)
+    if kind == "regression":
+        return logits
+    scaled = logits / temperature
+    if kind == "multi":
+        return 1.0 / (1.0 + np.exp(-scaled))
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def label_scores(probabilities: np.ndarray, references: np.ndarray, labels: Sequence[str], kind: str) -> dict[str, Any]:
@@ -57,7 +70,7 @@ def label_scores(probabilities: np.ndarray, references: np.ndarray, labels: Sequ
         found["labels"] = _by_label(right, chosen, labels)
         found["confusion"] = confusion(right, chosen, len(labels)).tolist()
         return {**found, "texts": len(references)}
-    chosen, right = (probabilities >= 0.5).astype(int), references
+    chosen, right = (probabilities >= THRESHOLD).astype(int), references
     found = {"accuracy": _percent((chosen == right).all(axis=1).mean()), **_f1(right, chosen, len(labels))}
     of_truth = np.where(right == 1, probabilities, 1 - probabilities)
     found["nll"] = round(float(-np.log(np.maximum(of_truth, 1e-12)).mean()), 4)

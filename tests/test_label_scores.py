@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from keras_transformer.errors import UserError
-from keras_transformer.label_scores import calibration_error, fitted_temperature, label_scores
-from keras_transformer.predictors.labels import probabilities_of
+from keras_transformer.label_scores import calibration_error, fitted_temperature, label_scores, probabilities_of
 
 LABELS = ["a", "b c", "ö"]
 

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_transformer.label_scores import KINDS, THRESHOLD, probabilities_of
 from keras_transformer.predictors.loading import load_model, unless_damaged
 from keras_transformer.text.byte_pieces import BytePieceTokenizer
-from keras_transformer.training.label_objective import KINDS
 
 BATCH_TOKENS = 4096
 LENGTH_MULTIPLE = 8
-THRESHOLD = 0.5  # with several labels, those of at least this probability
 
 
 class Classified(NamedTuple):
@@ -155,18 +154,6 @@ class TextToLabels:
         order = np.argsort(-probabilities, kind="stable")
         chosen = order[:1] if self.kind == "single" else [i for i in order if probabilities[i] >= THRESHOLD]
         return Classified(tuple(self.labels[i] for i in chosen), numbers)
-
-
-def probabilities_of(logits: np.ndarray, kind: str, temperature: float = 1.0) -> np.ndarray:
-    """Returns probabilities of logits `[texts, k]` divided by a temperature; those of a regression as they are."""
-    logits = np.asarray(logits, np.float64)
-    if kind == "regression":
-        return logits
-    scaled = logits / temperature
-    if kind == "multi":
-        return 1.0 / (1.0 + np.exp(-scaled))
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def load(run: str | os.PathLike[str]) -> TextToLabels:

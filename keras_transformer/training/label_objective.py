@@ -13,10 +13,9 @@ from keras import ops
 
 from keras_transformer._gradients import gradient
 from keras_transformer.data.encoder_batches import NO_LABEL
+from keras_transformer.label_scores import KINDS
 from keras_transformer.layers.dropout import shared_noise
 from keras_transformer.training.objective import Objective, Sums
-
-KINDS = ("single", "multi", "regression")
 
 
 class LabelObjective(Objective):

@@ -17,8 +17,7 @@ from keras_transformer.config import load_config
 from keras_transformer.data.encoder_batches import TEXT
 from keras_transformer.data.readers import EMPTY_ROWS
 from keras_transformer.errors import refuse_unless
-from keras_transformer.label_scores import fitted_temperature, label_scores
-from keras_transformer.predictors.labels import probabilities_of
+from keras_transformer.label_scores import fitted_temperature, label_scores, probabilities_of
 from keras_transformer.recipe_kit import say
 from keras_transformer.recipes.classification import labels as labelling
 from keras_transformer.recipes.classification.generated import generated_messages, labels_of

@@ -14,7 +14,6 @@ import numpy as np
 from keras_transformer import data, training
 from keras_transformer.recipe_kit import say
 from keras_transformer.text import BytePieceTokenizer
-from keras_transformer.training.checkpoints import checkpoints
 
 FOLDER = "warm_up"  # in the run; a run of its own, to be resumed like one
 SCORED = 10  # batches, masked anew, that the warm-up is scored on
@@ -23,6 +22,8 @@ FAR = 10**6  # a step that no training reaches: its masks were not trained on
 
 def warm_up(config: Any, run: training.RunDirectory, tokenizer: BytePieceTokenizer, model: Any) -> None:
     """Trains the encoder to guess hidden pieces, unless the training itself has begun; taken up where it was left."""
+    from keras_transformer.training.checkpoints import checkpoints  # imports Keras
+
     if not config.warm_up_steps or checkpoints(run.checkpoints):
         return
     say(f"warm-up: {config.warm_up_steps:,} steps of guessing hidden pieces")

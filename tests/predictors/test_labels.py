@@ -15,9 +15,10 @@ from keras_transformer._files import write_json
 from keras_transformer._predict import lines_of_run
 from keras_transformer.errors import UserError
 from keras_transformer.generation.options import SearchOptions
+from keras_transformer.label_scores import probabilities_of
 from keras_transformer.models import TextClassifier
 from keras_transformer.predictors import TextToLabels
-from keras_transformer.predictors.labels import load, probabilities_of
+from keras_transformer.predictors.labels import load
 from keras_transformer.text import BytePieceTokenizer
 from keras_transformer.training import RunDirectory
 

@@ -117,8 +117,8 @@ def test_predict(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
         {"text": text, "entities": [], "words": []} for text in ("", " ")
     ]
     assert main(["predict", str(trained), "--", *texts]) == 0
-    marked = capsys.readouterr().out.split("\n")[:3]
-    assert marked == keras_transformer.load(trained).predict(texts)
+    marked = capsys.readouterr().out.split("\n")
+    assert marked == [*keras_transformer.load(trained).predict(texts[:1]), "", "", ""]
 
 
 def test_marked_text() -> None:
@@ -151,9 +151,8 @@ def test_evaluate_another_file(trained: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_what_is_told_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = conll(tmp_path / "notes.conll", extra="\nx\tO\n\nx\tB-DATE\n\nvery " + "long " * 80 + "\tO\n")
-    text = Path(data).read_text().replace("very " + "long " * 80, "verylong" * 40)
-    Path(data).write_text(text)
+    long = "".join(map(chr, range(0xC0, 0x100)))  # of 128 bytes, no two of which are a piece
+    data = conll(tmp_path / "notes.conll", extra=f"\nx\tO\n\nx\tB-DATE\n\n{long}\tO\n")
     test = tmp_path / "test.conll"
     test.write_text("Åsa\tB-new label\nx\tO\n\nx\tO\n", encoding="utf-8")
     assert train(tmp_path / "run", "--data", data, "--test", str(test), "--validation", str(test)) == 0

@@ -8,11 +8,16 @@ from keras_transformer._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "Answer": "artifact",
+        "Answer": "text_artifact",
         "Artifact": "artifact",
+        "LabelArtifact": "label_artifact",
+        "LabelOptions": "label_task",
+        "TextArtifact": "text_artifact",
+        "TextOptions": "text_task",
         "ExportError": "checks",
         "Limits": "limits",
         "benchmark": "benchmarking",
+        "evaluate_artifact": "evaluating",
         "export_ctranslate2": "ctranslate2_format",
         "export_run": "run",
         "open_artifact": "artifact",

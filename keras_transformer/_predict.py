@@ -110,11 +110,11 @@ def write_explanations(path: str, found: list[Any]) -> None:
     explanations.write_page(path, found)
 
 
-def refuse_search(search: SearchOptions | None) -> None:
-    """Raises a `UserError` that names an option of search, for a model that does not search."""
+def refuse_search(search: SearchOptions | None, why: str = " is for models that write text; this one does not") -> None:
+    """Raises a `UserError` that names an option of search, for a model that does not search, or not as asked."""
     for field in fields(SearchOptions) if search is not None else ():
         if getattr(search, field.name) != field.default:
-            raise UserError(f"--{field.name.replace('_', '-')} is for models that write text; this one does not")
+            raise UserError(f"--{field.name.replace('_', '-')}{why}")
 
 
 def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align: AlignFlags | None) -> Lines:
@@ -123,6 +123,8 @@ def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align
     Raises:
         UserError: an option that only the export can set, or that an exported file does not have.
     """
+    if not hasattr(model, "generate_n_best"):
+        return lines_of_predictor(model, search, False, as_json, align)
     search = search or GREEDY
     askable = (*OF_A_FILE, "beam") if search.n_best > 1 else OF_A_FILE  # n_best needs a beam as large
     for field in fields(SearchOptions):

@@ -20,9 +20,11 @@ from typing import Any, NoReturn, cast
 
 from keras_transformer import __version__
 from keras_transformer._discovery import (
+    check_exists,
     check_recipe,
     config_names,
     find_config,
+    holds_artifact,
     is_artifact,
     listed,
     recipe_names,
@@ -153,6 +155,12 @@ def _configured(arguments: argparse.Namespace, parser: Parser) -> tuple[Any, Any
 def evaluate(arguments: argparse.Namespace) -> int:
     from keras_transformer._predict import refuse_search
 
+    check_exists(arguments.run)
+    if holds_artifact(arguments.run):
+        _print_result(_evaluate_file(arguments))
+        return 0
+    if arguments.precision is not None:
+        raise UserError(f"--precision: {arguments.run} is a run directory; only an artifact folder has several")
     _prepare_machine()
     recipe = importlib.import_module(f"keras_transformer.recipes.{task_of(arguments.run)}")
     names = ("data", "limit", "batch_tokens")
@@ -166,6 +174,22 @@ def evaluate(arguments: argparse.Namespace) -> int:
         result = recipe.evaluate(arguments.run, **options)
     _print_result(result)
     return 0
+
+
+def _evaluate_file(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the scores of an exported file."""
+    from keras_transformer._predict import refuse_search
+
+    refuse_search(search_of(arguments), ": a file searches as it was exported; export the run with this option")
+    if arguments.batch_tokens is not None:
+        raise UserError("--batch-tokens: an exported file takes one text at a time; leave it out")
+    if arguments.data is None:
+        raise UserError(f"{arguments.run} has no test data in it: give --data FILE")
+    with filtered_stderr():  # LiteRT greets on standard error at its first run
+        exporting = importlib.import_module("keras_transformer.export")
+        exporting.open_artifact(arguments.run, arguments.precision).run(b"")
+    found = exporting.evaluate_artifact(arguments.run, arguments.data, arguments.precision, arguments.limit)
+    return dict(found)
 
 
 def predict(arguments: argparse.Namespace) -> int:
@@ -369,8 +393,11 @@ def _add_tune_lr(parser: Parser) -> None:
 
 
 def _add_evaluate(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="run directory that train left")
+    parser.add_argument("run", metavar="RUN_OR_ARTIFACT", help="run directory, artifact folder or .tflite file")
     parser.add_argument("--data", metavar="FILE", help="test data (default: the run's own test split)")
+    parser.add_argument(
+        "--precision", metavar="NAME", type=_precision, help="which file of an artifact folder (default: float32)"
+    )
     parser.add_argument("--limit", metavar="N", type=_count, help="score the first N items only")
     parser.add_argument("--batch-tokens", metavar="N", type=_count, help="tokens in a batch: fewer need less memory")
     add_search_flags(parser)
@@ -416,7 +443,12 @@ def _add_export(parser: Parser) -> None:
         default="artifact",
         help="artifact: .tflite files and a SavedModel; ctranslate2: for servers, needs keras-transformer[ctranslate2]",
     )
-    parser.add_argument("--max-source-bytes", metavar="N", type=_count, help="room for a source (default: 256)")
+    parser.add_argument(
+        "--max-source-bytes",
+        metavar="N",
+        type=_count,
+        help="room for a text (default: 256; of a classifier or tagger four for each piece that it reads)",
+    )
     parser.add_argument("--max-target-bytes", metavar="N", type=_count, help="room for an answer (default: 512)")
     parser.add_argument(
         "--one-size",

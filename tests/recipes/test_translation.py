@@ -19,7 +19,8 @@ from keras_transformer._discovery import RECIPES, config_names, recipe_names
 from keras_transformer.cli import main
 from keras_transformer.config import parse_config, save_config
 from keras_transformer.errors import UserError
-from keras_transformer.recipes.translation import Config, open_run, settle
+from keras_transformer.recipe_kit import make_run
+from keras_transformer.recipes.translation import Config, settle
 
 # Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
 pytestmark = [
@@ -200,16 +201,20 @@ def test_resume_makes_more_steps(trained: Path, tmp_path: Path, capsys: pytest.C
     assert yaml.safe_load((run / "config.yaml").read_text())["training"]["steps"] == 6
 
 
+def untouched(config: Config, run: object) -> None:
+    raise AssertionError("a run that is resumed has its data already")
+
+
 def test_a_short_training_has_a_short_warm_up_and_keeps_it_when_resumed(tmp_path: Path) -> None:
     short = parse_config(Config, None, ["--training.steps", "100", "--run", str(tmp_path)])
     assert settle(short).training.warmup_steps == 25
     save_config(settle(short), tmp_path / "config.yaml")
     longer = parse_config(Config, None, ["--training.steps", "9000", "--run", str(tmp_path), "--resume"])
     assert settle(longer).training.warmup_steps == 25
-    open_run(settle(longer))  # it is the same training
+    make_run(settle(longer), untouched)  # it is the same training
     given = replace(longer, training=replace(longer.training, warmup_steps=50))
     with pytest.raises(UserError, match=r"was trained with another training\.warmup_steps; to resume, leave them "):
-        open_run(settle(given))
+        make_run(settle(given), untouched)
 
 
 def test_resume_with_another_config(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -170,7 +170,7 @@ def test_the_batch_size_is_found_once(
 ) -> None:
     asked: list[Any] = []
 
-    def fitting(model: dict[str, Any], config: Any, longest: int, say: Any) -> int:
+    def fitting(model: dict[str, Any], config: Any, longest: int, say: Any, model_class: str) -> int:
         asked.append((model["hidden_dim"], longest))
         return 300
 

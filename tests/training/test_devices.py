@@ -40,7 +40,7 @@ def check_equal(one: Any, other: Any, rtol: float = 1e-4) -> None:
 
 @pytest.fixture(scope="module")
 def data(make_batches: Callable[..., Seq2SeqBatches]) -> Path:
-    return Path(make_batches().source.ids.filename).parent  # type: ignore[attr-defined]  # a memory map
+    return Path(make_batches().sides[0].ids.filename).parent  # type: ignore[attr-defined]  # a memory map
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])

@@ -27,7 +27,7 @@ SCRIPT = Path(__file__).with_name("two_hosts.py")
 @pytest.fixture(scope="module")
 def data(make_batches: Callable[..., Seq2SeqBatches]) -> Path:
     pytest.importorskip("jax", reason="needs the extra: pip install keras-transformer[jax]")
-    return Path(make_batches().source.ids.filename).parent  # type: ignore[attr-defined]  # a memory map
+    return Path(make_batches().sides[0].ids.filename).parent  # type: ignore[attr-defined]  # a memory map
 
 
 def hosts(count: int, data: Path, run: Path, steps: int = 20, die_at: int = 0) -> list[tuple[int, str, str]]:

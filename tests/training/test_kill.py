@@ -22,7 +22,7 @@ KINDS = ["step", "step", "step", "write", "write", "write", "before", "after", "
 
 @pytest.fixture(scope="module")
 def data(make_batches: Callable[..., Seq2SeqBatches]) -> Path:
-    return Path(make_batches().source.ids.filename).parent  # type: ignore[attr-defined]  # a memory map
+    return Path(make_batches().sides[0].ids.filename).parent  # type: ignore[attr-defined]  # a memory map
 
 
 def ends_of(data: Path, run: Path, average_last: int, points: list[str]) -> list[str]:

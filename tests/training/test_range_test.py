@@ -64,7 +64,7 @@ def test_a_sweep_of_gradients_that_are_accumulated(
 ) -> None:
     config = TrainingConfig(batch_tokens=64, accumulate=2)
     training_model, sweep = make_model(config), Sweep(1e-4, 1e-2, steps=20)
-    found = find_learning_rate(training_model.model, make_batches(), config, 0, sweep)
+    found = find_learning_rate(training_model.model, make_batches(), config, TokenObjective(), sweep)
     assert len(found.losses) == 20  # of updates, each with a rate of its own, not of the 40 batches
     assert found.losses[0] == pytest.approx(np.log(12), rel=0.3)
 

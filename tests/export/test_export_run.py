@@ -208,9 +208,7 @@ def test_a_run_of_another_task(run_path: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     shutil.copytree(run_path, path)
     (path / "config.yaml").write_text("task: translatoin\n")
-    message = (
-        r"config.yaml: no export for the task 'translatoin'. Did you mean 'translation'\? There are: .*translat"
-    )
+    message = r"config.yaml: no export for the task 'translatoin'. Did you mean 'translation'\? There are: .*translat"
     with pytest.raises(UserError, match=message):
         export_run(path, tmp_path / "dist")
     (path / "config.yaml").write_text("task: [")

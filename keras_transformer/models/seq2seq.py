@@ -55,6 +55,8 @@ class Seq2SeqTransformer(keras.Model):
         activation, normalization, layer_norm_epsilon, normalize_first, use_bias: see `TransformerEncoderBlock`.
         attention_chunk: the most keys that attention takes at once, for memory linear in the length; see
             `MultiHeadAttention`. A step of decoding has all of them.
+        attention_window: how many positions on either side the encoder's self-attention sees, for memory and time
+            linear in the length of sources; None means all. See `MultiHeadAttention`.
         rematerialize: whether a training step computes each block again on the way back; see `rematerialized`.
         stochastic_depth: the probability that a row passes a sublayer of the last block by while training, of encoder
             and decoder each; block i of n, counted from 1, has i / n of it. See `StochasticDepth`.
@@ -91,6 +93,7 @@ class Seq2SeqTransformer(keras.Model):
         normalize_first: bool = False,
         use_bias: bool = True,
         attention_chunk: int | None = None,
+        attention_window: int | None = None,
         rematerialize: bool = False,
         stochastic_depth: float = 0.0,
         positions: str = "sine",
@@ -125,7 +128,9 @@ class Seq2SeqTransformer(keras.Model):
         self.source_dropout = Dropout(dropout, dtype=dtype, name="source_dropout")
         self.target_dropout = Dropout(dropout, dtype=dtype, name="target_dropout")
         self.encoder_blocks = [
-            TransformerEncoderBlock(**block, stochastic_depth=rate, name=f"encoder_{i}")
+            TransformerEncoderBlock(
+                **block, attention_window=attention_window, stochastic_depth=rate, name=f"encoder_{i}"
+            )
             for i, rate in enumerate(_rising(stochastic_depth, num_encoder_layers))
         ]
         self.decoder_blocks = [
@@ -163,6 +168,7 @@ class Seq2SeqTransformer(keras.Model):
         self.normalize_first = normalize_first
         self.use_bias = use_bias
         self.attention_chunk = attention_chunk
+        self.attention_window = attention_window
         self.rematerialize = rematerialize
         self.stochastic_depth = stochastic_depth
         self.positions = positions
@@ -340,6 +346,7 @@ class Seq2SeqTransformer(keras.Model):
             "normalize_first": self.normalize_first,
             "use_bias": self.use_bias,
             "attention_chunk": self.attention_chunk,
+            "attention_window": self.attention_window,
             "rematerialize": self.rematerialize,
             "stochastic_depth": self.stochastic_depth,
             "positions": self.positions,

@@ -19,6 +19,7 @@ MODEL_DEFAULTS: dict[str, Any] = {
     "normalization": "layer_norm",
     "normalize_first": False,
     "attention_chunk": None,
+    "attention_window": None,
     "rematerialize": False,
     "stochastic_depth": 0.0,
 }
@@ -49,6 +50,8 @@ class ModelConfig:
         normalize_first: pre-norm if true, post-norm if false.
         attention_chunk: attend to so many keys at a time, 256 for one: the same answers, with memory linear in the
             length of texts; none attends to all at once, which is faster for short ones.
+        attention_window: pieces on either side that a piece of the source sees, 128 for one: memory and time linear in
+            the length of sources; none means all of the source.
         rematerialize: compute each block again on the way back of a training step, for less memory and more time.
         stochastic_depth: probability that a sentence passes a sublayer of the last block by in training; less in the
             blocks before it.
@@ -68,6 +71,7 @@ class ModelConfig:
     normalization: str | None = None
     normalize_first: bool | None = None
     attention_chunk: int | None = None
+    attention_window: int | None = None
     rematerialize: bool | None = None
     stochastic_depth: float | None = None
 
@@ -93,6 +97,7 @@ class ModelConfig:
             "num_heads",
             "num_key_value_heads",
             "attention_chunk",
+            "attention_window",
         ):
             count = getattr(self, name)
             refuse_unless(count is None or count > 0, name, count, "1 or more")

@@ -103,7 +103,8 @@ def _padding_bias(padding_mask: Any, size: int, blocks: Any, window: int) -> Any
     """What keeps queries off padding and off what lies beyond the ends: float32 `[b, m, 1, e]`."""
     mask = ops.cast(padding_mask, "float32")[:, :, None] + 1.0  # 0 beyond the ends, 1 for padding, 2 for text
     mask = _with_neighbours(_blocks(mask, size, blocks), window)
-    return (2.0 - ops.transpose(mask, (0, 1, 3, 2))) * MASKED
+    # not (2 - mask) * MASKED: TFLite's converter turns the difference round
+    return (ops.transpose(mask, (0, 1, 3, 2)) - 2.0) * -MASKED
 
 
 def _band_bias(size: int, window: int, use_causal_mask: bool) -> Any:

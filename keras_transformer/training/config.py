@@ -22,6 +22,7 @@ MODEL_DEFAULTS: dict[str, Any] = {
     "attention_window": None,
     "rematerialize": False,
     "stochastic_depth": 0.0,
+    "copy": False,
 }
 
 SCHEDULES = ("inverse_square_root", "cosine", "linear", "constant")
@@ -55,6 +56,7 @@ class ModelConfig:
         rematerialize: compute each block again on the way back of a training step, for less memory and more time.
         stochastic_depth: probability that a sentence passes a sublayer of the last block by in training; less in the
             blocks before it.
+        copy: whether pieces of the source can be copied as they stand (pointer-generator), for names and numbers.
     """
 
     preset: str = "tiny"
@@ -74,6 +76,7 @@ class ModelConfig:
     attention_window: int | None = None
     rematerialize: bool | None = None
     stochastic_depth: float | None = None
+    copy: bool | None = None
 
     def __post_init__(self) -> None:
         preset_config(self.preset)

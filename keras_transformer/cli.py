@@ -277,6 +277,16 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"unknown option {unknown[0]!r}.{close_matches(unknown[0], flags)} See `{self.prog} --help`.")
 
 
+class _List(argparse.Action):
+    """Prints what can be trained, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from keras_transformer._catalogue import catalogue
+
+        print(catalogue())
+        parser.exit()
+
+
 def _with_dashes(token: str) -> str:
     """The fields of `train` have underscores: whoever writes an option of another command so is understood."""
     name, equals, value = token.partition("=")
@@ -324,8 +334,9 @@ def build_parsers() -> tuple[Parser, dict[str, Parser]]:
 
 
 def _add_train(parser: Parser) -> None:
-    parser.usage = f"{PROGRAM} train RECIPE [--config NAME] [--field VALUE ...]"
+    parser.usage = f"{PROGRAM} train RECIPE [--config NAME] [--field VALUE ...]   or: {PROGRAM} train --list"
     parser.epilog = f"{PROGRAM} train RECIPE --help lists the fields of a recipe and its configs."
+    parser.add_argument("--list", action=_List, nargs=0, help="show the tasks, their configs and what each reached")
     parser.add_argument("recipe", metavar="RECIPE", help=f"what to train: {listed(recipe_names())}")
     parser.add_argument("fields", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 

@@ -161,7 +161,7 @@ def fields_of(cls: type, prefix: str = "", instance: Any = None) -> list[Field]:
     """Returns the values of a config in order, sections flattened; defaults are those of `instance` where given."""
     hints, helps = typing.get_type_hints(cls), help_lines(cls)
     found: list[Field] = []
-    for field in dataclasses.fields(cls):
+    for field in sections_last(cls):
         key, hint = f"{prefix}{field.name}", hints[field.name]
         default = _default(field) if instance is None else getattr(instance, field.name)
         if dataclasses.is_dataclass(hint):
@@ -172,16 +172,32 @@ def fields_of(cls: type, prefix: str = "", instance: Any = None) -> list[Field]:
     return found
 
 
+def sections_last(cls: type) -> list[dataclasses.Field[Any]]:
+    """Returns the fields of a dataclass in order, its sections behind the others: those of a base class may be before.
+
+    Among the sections, those of the class itself come first.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = dataclasses.fields(cls)
+    sections = [field for field in fields if dataclasses.is_dataclass(hints[field.name])]
+    own = vars(cls).get("__annotations__", {})
+    sections.sort(key=lambda field: field.name not in own)
+    return [*(field for field in fields if field not in sections), *sections]
+
+
 def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def help_lines(cls: type) -> dict[str, str]:
-    """Returns argument -> help from the `Args:` section of a docstring."""
-    _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("Args:\n")
-    section = re.split(r"^\S", section, maxsplit=1, flags=re.MULTILINE)[0]
-    found = re.findall(r"^    (\w+): *(.*(?:\n     +.*)*)", section, flags=re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
+    """Returns argument -> help from the `Args:` sections of a class and its bases; its own words win."""
+    found: dict[str, str] = {}
+    for each in reversed(cls.__mro__):
+        _, _, section = inspect.cleandoc(each.__doc__ or "").partition("Args:\n")
+        section = re.split(r"^\S", section, maxsplit=1, flags=re.MULTILINE)[0]
+        lines = re.findall(r"^    (\w+): *(.*(?:\n     +.*)*)", section, flags=re.MULTILINE)
+        found.update({name: " ".join(text.split()) for name, text in lines})
+    return found
 
 
 def _build(cls: type[Config], values: dict[str, Any], problems: list[str]) -> Config:
@@ -217,7 +233,7 @@ def _build_section(cls: Any, values: dict[str, Any], problems: list[str], prefix
 def _plain(value: Any) -> Any:
     """Returns a config as dicts, lists, numbers and text."""
     if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: _plain(getattr(value, field.name)) for field in sections_last(type(value))}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value

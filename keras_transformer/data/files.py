@@ -54,11 +54,15 @@ def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
     return open(name, "rb")
 
 
-def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
-    r"""Yields the lines of a UTF-8 text file, gzipped or not, without their ends.
+def read_lines(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[str]:
+    r"""Yields the lines of a text file, gzipped or not, without their ends.
 
     Lines end at `\n` only (not at the other characters that `str.splitlines` knows); a `\r` before it and a byte order
     mark at the start of the file are dropped.
+
+    Args:
+        path: the file.
+        encoding: "utf-8", or "latin-1" for old public sets.
 
     Raises:
         UserError: the file cannot be read, is a damaged gzip file, or a line is not UTF-8 or holds a NUL byte.
@@ -68,7 +72,7 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
         number = 0
         try:
             for number, raw in enumerate(file, 1):
-                yield _decode(raw, name, number)
+                yield _decode(raw, name, number, encoding)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UserError(
                 f"{name}: damaged gzip file, readable up to line {number} ({error}); pack it or fetch it again."
@@ -95,12 +99,12 @@ def _files_in(folder: str) -> str:
     return f" It holds {', '.join(map(repr, found[:5]))}{more}." if found else " It holds nothing."
 
 
-def _decode(raw: bytes, name: str, number: int) -> str:
+def _decode(raw: bytes, name: str, number: int, encoding: str) -> str:
     skipped = 0
     if number == 1 and raw.startswith(_UTF8_BOM):
         raw, skipped = raw[len(_UTF8_BOM) :], len(_UTF8_BOM)
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         raise UserError(
             f"{name}:{number}: not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start + skipped} of the line; "

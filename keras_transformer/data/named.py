@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Iterator
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
+from keras_transformer._files import replacing
+from keras_transformer.data.conll import read_tagged
 from keras_transformer.data.download import download, verify
-from keras_transformer.data.readers import Report, Row, read_aligned, read_columns, usable_pairs
+from keras_transformer.data.files import read_lines
+from keras_transformer.data.readers import EMPTY_ROWS, Report, Row, read_aligned, read_columns, usable_pairs
 from keras_transformer.errors import UserError, close_matches
 
 MIRROR_VARIABLE = "KERAS_TRANSFORMER_DATA"
@@ -37,6 +41,8 @@ class NamedFile:
         sha256: digest of the file as published.
         language: language of its lines, for sets with one file a language.
         tokenized: whether its text was split into tokens where it was published.
+        member: the file in a zip archive that is wanted of it.
+        made_from: what it was made from, where it is not published as it stands here: it is not downloaded then.
     """
 
     split: str
@@ -45,6 +51,8 @@ class NamedFile:
     sha256: str
     language: str = ""
     tokenized: bool = False
+    member: str = ""
+    made_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,12 @@ class NamedSet:
         about: one line on what it holds.
         licence: as its publisher states it.
         citation: what to cite.
-        files: its files.
-        columns: for sets with one file a split: the fields of its rows that make a pair.
+        files: its files; none for a set that is only told where to find.
+        columns: for sets with one file a split: the fields of its rows that are wanted, names or numbers from 0.
+        format: how its rows are read: "table" (by the ending of the file), "conll", or "trec".
+        encoding: of its text.
+        upstream: where it is published, for sets without files.
+        by_hand: how it is used as data of one's own, for sets without files.
     """
 
     name: str
@@ -67,7 +79,11 @@ class NamedSet:
     licence: str
     citation: str
     files: tuple[NamedFile, ...]
-    columns: tuple[str, ...] = ()
+    columns: tuple[str | int, ...] = ()
+    format: Literal["table", "conll", "trec"] = "table"
+    encoding: str = "utf-8"
+    upstream: str = ""
+    by_hand: str = ""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -85,6 +101,11 @@ class NamedSet:
         Raises:
             UserError: the set has no such split or pair.
         """
+        if not self.files:
+            raise UserError(
+                f"{self.name} is not downloaded by itself, for no checksum of it is known: fetch it from "
+                f"{self.upstream} and {self.by_hand}"
+            )
         split = SPLIT_ALIASES.get(split, split)
         if split not in self.splits:
             raise UserError(_unknown(f"{self.name} has no split {split!r}.", split, self.splits, "Its splits are"))
@@ -161,11 +182,53 @@ def named_pairs(
     return usable_pairs(rows, f"{name} ({split})", Report() if report is None else report)
 
 
+def named_rows(
+    name: str,
+    split: str,
+    columns: Sequence[str | int] | None = None,
+    report: Report | None = None,
+    stray_tags: Literal["accept", "refuse"] = "accept",
+) -> Iterator[Row]:
+    """Yields the rows of a split of a public set that has one file a split: a text and its label, words and tags.
+
+    Args:
+        name, split: see `fetch`.
+        columns: the fields that are wanted; default those of the set. For trec: "question", "coarse", "fine".
+        report: counters to add to; rows with an empty field are left out and counted.
+        stray_tags: for words and tags, see `read_tagged`.
+
+    Example:
+        ```python
+        rows = [row.fields for row in named_rows("sst2", "train")]  # [(sentence, label), ...]
+        ```
+    """
+    (path,) = fetch(name, split)
+    entry = named_sets()[name]
+    columns = entry.columns if columns is None else columns
+    if entry.format == "conll":
+        return read_tagged(path, columns or None, stray_tags, report)
+    if entry.format == "trec":
+        rows = _trec_rows(path, columns, entry.encoding)
+    else:
+        rows = read_columns(path, columns, len(columns))
+    return usable_pairs(rows, f"{name} ({split})", Report(what=EMPTY_ROWS) if report is None else report)
+
+
+def _trec_rows(path: Path, columns: Sequence[str | int], encoding: str) -> Iterator[Row]:
+    """Yields fields of lines such as `DESC:manner How did serfdom develop ?`."""
+    for number, line in enumerate(read_lines(path, encoding), 1):
+        label, _, question = line.partition(" ")
+        fields = {"question": question, "coarse": label.partition(":")[0], "fine": label}
+        if unknown := [column for column in columns if column not in fields]:
+            raise UserError(_unknown(f"trec has no field {unknown[0]!r}.", str(unknown[0]), fields, "Its fields are"))
+        yield Row(tuple(fields[str(column)] for column in columns), os.fspath(path), number)
+
+
 def _named_set(name: str, entry: dict[str, Any]) -> NamedSet:
-    base = entry.pop("base")
+    base = entry.pop("base", "")
     files = tuple(
-        NamedFile(url=f"{base}/{file['path']}", path=f"{name}/{file.pop('path')}", **file)
-        for file in entry.pop("files")
+        NamedFile(url=f"{base}/{file.pop('at', file['path'])}", path=f"{name}/{file.pop('path')}", **file)
+        for file in entry.pop("files", ())
     )
     return NamedSet(name=name, files=files, columns=tuple(entry.pop("columns", ())), **entry)
 
@@ -175,12 +238,29 @@ def _fetch_file(file: NamedFile) -> Path:
     mirror = os.path.expanduser(os.environ.get(MIRROR_VARIABLE, ""))
     if mirror and not os.path.isdir(mirror):
         raise UserError(f"{MIRROR_VARIABLE} is {mirror!r}, which is not a folder; correct it, or unset it to download.")
-    for folder in [Path(mirror), cache] if mirror else [cache]:
-        found = _find(folder, file)
-        if found:
-            return found
-    mend = f"Or get it by hand and set {MIRROR_VARIABLE} to a folder in which it stands as {file.path}."
-    return download(file.url, cache / file.path, file.sha256, mend)
+    folders = [Path(mirror), cache] if mirror else [cache]
+    found = next((path for folder in folders if (path := _find(folder, file))), None)
+    if found is None and file.made_from:
+        raise UserError(
+            f"{file.path} was made from {file.made_from} and is not published so: set {MIRROR_VARIABLE} to a folder in "
+            "which it stands, or fetch that and use it as data of your own"
+        )
+    if found is None:
+        mend = f"Or get it by hand and set {MIRROR_VARIABLE} to a folder in which it stands as {file.path}."
+        found = download(file.url, cache / file.path, file.sha256, mend)
+    return _unpacked(found, file.member, cache / Path(file.path).parent) if file.member else found
+
+
+def _unpacked(archive: Path, member: str, folder: Path) -> Path:
+    """Returns a file of a verified zip archive, written below a folder."""
+    target = folder / member
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(archive) as packed, replacing(target, "wb") as file:
+            file.write(packed.read(member))
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{archive}: {member} cannot be unpacked to {target}: {error}") from None
+    return target
 
 
 def _find(folder: Path, file: NamedFile) -> Path | None:

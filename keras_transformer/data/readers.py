@@ -23,6 +23,7 @@ CSV_SUFFIXES = (".csv",)
 JSON_SUFFIXES = (".jsonl", ".jsonlines", ".ndjson", ".json")
 SUFFIXES = TAB_SUFFIXES + CSV_SUFFIXES + JSON_SUFFIXES
 PAIR = ("source", "target")
+EMPTY_ROWS = "rows with an empty field"  # `Report.what` of rows that are no pairs
 
 _CSV_FIELD_LIMIT = 1 << 24  # Characters. Python's own limit, 131,072, is less than a long document.
 
@@ -48,24 +49,26 @@ class Row(NamedTuple):
 
 @dataclass
 class Report:
-    """Counts what `read_pairs` met.
+    """Counts what a reader met.
 
     Attributes:
-        pairs: pairs handed on.
-        empty: pairs left out because a side held nothing but white space.
+        pairs: pairs, or rows of another kind, handed on.
+        empty: those left out because a side held nothing but white space.
         first_empty: `"file:line"` of the first of these.
+        what: what is left out, in messages.
     """
 
     pairs: int = 0
     empty: int = 0
     first_empty: str = ""
+    what: str = "pairs with an empty side"
 
     def message(self) -> str:
         """Returns one line about the pairs left out, or an empty string if there were none."""
         if not self.empty:
             return ""
         total = self.pairs + self.empty
-        return f"skipped {self.empty:,} of {total:,} pairs with an empty side, the first at {self.first_empty}"
+        return f"skipped {self.empty:,} of {total:,} {self.what}, the first at {self.first_empty}"
 
 
 # Pairs
@@ -146,10 +149,51 @@ def usable_pairs(rows: Iterable[Row], origin: str, report: Report) -> Iterator[R
             report.first_empty = report.first_empty or row.place
             report.empty += 1
     if not usable:
-        raise UserError(f"{origin}: no pair is left: every line is empty or has an empty side.")
+        unit, field = ("row", "field") if report.what == EMPTY_ROWS else ("pair", "side")
+        raise UserError(f"{origin}: no {unit} is left: every line is empty or has an empty {field}.")
 
 
 # Rows
+
+
+def check_table(spec: str, known_names: Iterable[str] = ()) -> None:
+    """Checks early, without reading it, that a table or JSON Lines file can be read.
+
+    Raises:
+        UserError: it is missing, empty, unreadable, a folder, or of an unknown kind.
+    """
+    if not spec.strip():
+        raise UserError(f"Data is {spec!r}; give a file or a name")
+    check_file(spec, known_names)
+    _suffix(spec)
+
+
+def read_fields(
+    spec: str, names: Sequence[str], columns: Sequence[str | int] | None = None, report: Report | None = None
+) -> Iterator[Row]:
+    """Yields rows of named fields of a TSV, CSV or JSON Lines file: a text and its label, a document and its summary.
+
+    Rows with an empty or white-space-only field are left out and counted in `report`. The text is not changed.
+
+    Args:
+        spec: the file.
+        names: of the fields, in the order in which they are wanted.
+        columns: where they stand: names in a header or of JSON fields, or numbers from 0; default `names`, or without
+            a header all columns of the table in their order.
+        report: counters to add to.
+
+    Raises:
+        UserError: at once for a file that `check_table` refuses; while reading for the first row that cannot be used,
+            and at the end if no row was left.
+
+    Example:
+        ```python
+        rows = [row.fields for row in read_fields("mails.csv", ("text", "label"), columns=["body", "queue"])]
+        ```
+    """
+    check_table(spec)
+    rows = read_columns(spec, columns, len(names), default_names=names)
+    return usable_pairs(rows, spec, Report(what=EMPTY_ROWS) if report is None else report)
 
 
 def read_columns(

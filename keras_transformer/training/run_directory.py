@@ -26,6 +26,8 @@ from typing import Any
 from keras_transformer._files import replacing, replacing_folder, write_json
 from keras_transformer.errors import UserError, close_matches
 
+PAIR = ("source", "target")  # what the texts of an example are called, unless the recipe says otherwise
+
 
 class RunDirectory:
     """Paths and small files of a run.
@@ -103,19 +105,19 @@ class RunDirectory:
                     "run is damaged: take it up with --resume"
                 )
 
-    def write_examples(self, split: str, pairs: Iterable[tuple[str, ...]]) -> None:
-        """Writes a split's texts as data/<split>.jsonl, one `{"source", "target"}` a line.
+    def write_examples(self, split: str, rows: Iterable[Sequence[str]], names: Sequence[str] = PAIR) -> None:
+        """Writes a split's texts as data/<split>.jsonl, one object a line, with a field for each of the `names`.
 
         Raises:
             UserError: there are none.
         """
-        pairs = list(pairs)
-        if not pairs:
+        rows = list(rows)
+        if not rows:
             raise UserError(f"the {split} set is empty: give more data, or a file of its own with --{split}")
         self.examples(split).parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.examples(split), "w") as file:
-            for source, target in pairs:
-                file.write(json.dumps({"source": source, "target": target}, ensure_ascii=False) + "\n")
+            for row in rows:
+                file.write(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n")
 
     def examples(self, split: str) -> Path:
         """Returns the path of a split's texts."""
@@ -127,20 +129,25 @@ class RunDirectory:
         Raises:
             UserError: the file is missing or damaged.
         """
-        from keras_transformer.data.readers import read_pairs
+        return [(source, target) for source, target in self.read_rows(split, PAIR)]
 
-        return [(source, target) for source, target in _fields(read_pairs(str(self.examples(split))))]
+    def read_rows(self, split: str, names: Sequence[str]) -> list[tuple[str, ...]]:
+        """Returns the texts of a split, as many of each row as there are `names`.
 
-    def write_evaluation(
-        self, name: str, scores: dict[str, Any], pairs: Sequence[tuple[str, str]], generated: Sequence[Any]
-    ) -> Path:
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        from keras_transformer.data.readers import read_columns
+
+        return [row.fields for row in read_columns(self.examples(split), names, len(names))]
+
+    def write_evaluation(self, name: str, scores: dict[str, Any], rows: Iterable[dict[str, Any]]) -> Path:
         """Writes evaluations/<name>.json (the scores) and <name>.jsonl (the corpus), and returns the latter's path."""
         folder = self.path / "evaluations"
         folder.mkdir(exist_ok=True)
         corpus = folder / f"{name}.jsonl"
         with replacing(corpus, "w") as file:
-            for (source, reference), found in zip(pairs, generated, strict=True):
-                row = {"source": source, "reference": reference, "output": found.text, "score": round(found.score, 4)}
+            for row in rows:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         write_json(folder / f"{name}.json", scores)
         return corpus
@@ -160,8 +167,3 @@ class RunDirectory:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{path} is damaged: {error}") from None
-
-
-def _fields(rows: Iterable[Any]) -> Iterator[tuple[str, ...]]:
-    for row in rows:
-        yield row.fields

@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import yaml
 
 from keras_transformer.data import named
-from keras_transformer.data.named import fetch, load_sets, named_pairs, named_sets
+from keras_transformer.data.named import fetch, load_sets, named_pairs, named_rows, named_sets
 from keras_transformer.data.readers import Report
 from keras_transformer.errors import UserError
 
@@ -25,6 +27,9 @@ RAW = {
     "tok/train.tok.de": b"zwei hunde .\n",
 }
 TALKS = b'{"dialogue": "Hello! - Hi.", "summary": "They greet.", "topic": "greeting"}\n'
+
+
+ABOUT = {"task": "tagging", "about": "words", "licence": "none stated", "citation": "Somebody 2000"}
 
 
 def digest(data: bytes) -> str:
@@ -69,6 +74,16 @@ def sets(server: Any, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "sets.yaml").write_text(yaml.safe_dump(table))
     monkeypatch.setattr(named, "named_sets", lambda: load_sets(tmp_path / "sets.yaml"))
     monkeypatch.delenv("KERAS_TRANSFORMER_DATA", raising=False)
+
+
+@pytest.fixture
+def use(tmp_path: Path) -> Callable[[dict[str, Any]], None]:
+    """Puts other public sets in place of those of `sets`."""
+
+    def put(table: dict[str, Any]) -> None:
+        (tmp_path / "sets.yaml").write_text(yaml.safe_dump(table))
+
+    return put
 
 
 def fill(folder: Path, files: dict[str, bytes]) -> None:
@@ -220,10 +235,11 @@ def test_table() -> None:
     for name, data in named_sets().items():
         assert data.name == name
         assert all((data.task, data.about, data.licence, data.citation))
-        assert len({file.path for file in data.files}) == len(data.files)
+        assert len({(file.path, file.member) for file in data.files}) == len(data.files)
+        assert data.files or (data.upstream.startswith("https://") and data.by_hand)
         for file in data.files:
             assert file.split in ("train", "validation", "test")
-            assert file.url.startswith("https://")
+            assert file.made_from or file.url.startswith("https://")
             assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
             assert file.path.startswith(f"{name}/")
 
@@ -248,3 +264,53 @@ def test_multi30k() -> None:
             source, target = data.select(split, pair, tokenized)
             assert f"{source.language}-{target.language}" == pair
             assert source.tokenized == target.tokenized == tokenized
+
+
+# Sets with one file a split
+
+
+def test_rows_of_a_zip_archive(use: Any, tmp_path: Path, server: Any, cache: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "words.zip", "w") as packed:
+        packed.writestr("words/train.txt", "Anna NN B-PER\nMay NN I-PER\n\n")
+        packed.writestr("words/test.txt", "slept VB O\n")
+    content = (tmp_path / "words.zip").read_bytes()
+    server.files["/words/words.zip"] = content
+    files = [
+        {"split": split, "path": "words.zip", "member": f"words/{split}.txt", "sha256": digest(content)}
+        for split in ("train", "test")
+    ]
+    use({"words": {**ABOUT, "base": server.url("/words"), "format": "conll", "columns": [0, 2], "files": files}})
+    assert [row.fields for row in named_rows("words", "train")] == [("Anna May", "B-PER\tI-PER")]
+    assert [row.fields for row in named_rows("words", "test")] == [("slept", "O")]
+    assert len(server.requests) == 1
+    assert (cache / "words/words/test.txt").read_text() == "slept VB O\n"
+
+
+def test_rows_of_trec(use: Any, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "LOC:city Where is Zürich ?\n".encode("latin-1")
+    files = [{"split": "train", "path": "train.txt", "made_from": "qc.zip of somewhere", "sha256": digest(lines)}]
+    columns = ["question", "coarse"]
+    use({"trec": {**ABOUT, "format": "trec", "encoding": "latin-1", "columns": columns, "files": files}})
+    with pytest.raises(UserError) as caught:
+        list(named_rows("trec", "train"))
+    assert str(caught.value) == (
+        "trec/train.txt was made from qc.zip of somewhere and is not published so: set KERAS_TRANSFORMER_DATA to a "
+        "folder in which it stands, or fetch that and use it as data of your own"
+    )
+    (mirror / "trec").mkdir(parents=True)
+    (mirror / "trec" / "train.txt").write_bytes(lines)
+    monkeypatch.setenv("KERAS_TRANSFORMER_DATA", str(mirror))
+    assert [row.fields for row in named_rows("trec", "train")] == [("Where is Zürich ?", "LOC")]
+    assert [row.fields for row in named_rows("trec", "train", ["fine"])] == [("LOC:city",)]
+    with pytest.raises(UserError, match=r"trec has no field 'fin'\. Did you mean 'fine'\? Its fields are question, "):
+        list(named_rows("trec", "train", ["fin"]))
+
+
+def test_a_set_without_a_checksum_is_not_downloaded(use: Any) -> None:
+    use({"news": {**ABOUT, "upstream": "https://example.org/news", "by_hand": "give train.csv as --data"}})
+    with pytest.raises(UserError) as caught:
+        list(named_rows("news", "train"))
+    assert str(caught.value) == (
+        "news is not downloaded by itself, for no checksum of it is known: fetch it from https://example.org/news and "
+        "give train.csv as --data"
+    )

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_transformer.data.files import read_lines
-from keras_transformer.data.readers import Report, Row, check_data, read_aligned, read_columns, read_pairs
+from keras_transformer.data.readers import (
+    EMPTY_ROWS,
+    Report,
+    Row,
+    check_data,
+    read_aligned,
+    read_columns,
+    read_fields,
+    read_pairs,
+)
 from keras_transformer.errors import UserError
 
 PAIRS = [
@@ -437,3 +446,33 @@ def test_different_line_counts() -> None:
     )
     with pytest.raises(UserError, match=r"a\.en has 3 and a\.de\.gz has 2 and a\.de has 1,234 lines"):
         list(read_aligned(["a.en", "a.de.gz", "a.de"]))
+
+
+def test_named_fields() -> None:
+    table = write("mails.csv", 'id,queue,body\n7,bills,"Hello, pay"\n8,,Nothing\n9,tech,Broken\n')
+    report = Report(what=EMPTY_ROWS)
+    rows = list(read_fields(table, ("text", "label"), ["body", "queue"], report))
+    assert [row.fields for row in rows] == [("Hello, pay", "bills"), ("Broken", "tech")]
+    assert report.message() == "skipped 1 of 3 rows with an empty field, the first at mails.csv:3"
+    lines = write("mails.jsonl", '{"text": "Pay", "label": 3}\n')
+    assert [row.fields for row in read_fields(lines, ("text", "label"))] == [("Pay", "3")]
+    plain = write("mails.tsv", "Pay\tbills\n")
+    assert [row.fields for row in read_fields(plain, ("text", "label"))] == [("Pay", "bills")]
+    assert [row.fields for row in read_fields(plain, ("label",), [1])] == [("bills",)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("", "Data is ''; give a file or a name"),
+        ("a.tsv,b.tsv", "No file 'a.tsv,b.tsv'"),
+        ("empty.tsv", "empty.tsv: no row is left: every line is empty or has an empty field."),
+        ("notes.docx", "'notes.docx' has an unknown ending '.docx'"),
+    ],
+)
+def test_named_fields_that_cannot_be_read(spec: str, message: str) -> None:
+    write("empty.tsv", "\t\n")
+    write("notes.docx", "x")
+    with pytest.raises(UserError) as caught:
+        list(read_fields(spec, ("text", "label")))
+    assert message in str(caught.value)

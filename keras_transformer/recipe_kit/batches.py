@@ -1,0 +1,71 @@
+"""What a config's training says about the token store and its batches, whatever the columns are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_transformer import data
+from keras_transformer.errors import UserError
+from keras_transformer.recipe_kit.config import RecipeConfig
+from keras_transformer.recipe_kit.telling import say
+from keras_transformer.text import LongestMatches
+
+
+def store_options(config: RecipeConfig, tokenizer: Any, parts: Sequence[int] | None) -> dict[str, Any]:
+    """Returns the options of `TokenStore.write`; `parts` are how many of the rows are of each source."""
+    return {
+        "matcher": LongestMatches(tokenizer) if config.training.piece_dropout else None,
+        "parts": parts if len(config.sources) > 1 else None,
+    }
+
+
+def tell_store(
+    config: RecipeConfig, report: Any, rows: Sequence[data.Row], limits: tuple[int, ...], longer: str, unit: str
+) -> None:
+    """Tells how many rows to train on there are, and how many were too long.
+
+    Args:
+        config: whose data it is.
+        report: of `TokenStore.write`.
+        rows: that were to be written.
+        limits: the most pieces a row may have, in each column.
+        longer: what the rows left out were longer than.
+        unit: what a row is called: "pair".
+
+    Raises:
+        UserError: nothing is left of one of the sources.
+    """
+    for spec, kept in zip(config.sources, report.parts, strict=True):
+        if not kept:
+            raise UserError(f"{spec}: no training {unit} of it is within the limits of length {limits}; raise them")
+    if report.too_long:
+        say(
+            f"left out {report.too_long:,} of {len(rows):,} training {unit}s longer than {longer}, the first at "
+            f"{rows[report.first_too_long].place}"
+        )
+
+
+def batch_options(config: RecipeConfig, store: data.TokenStore, tokenizer: Any) -> dict[str, Any]:
+    """Returns the options that all batches have: length_multiple, dropout, shares, curriculum_steps."""
+    options = config.training
+    dropout, shares = None, None
+    if options.piece_dropout:
+        dropout = data.PieceDropout(tokenizer.pieces, options.piece_dropout, options.seed)
+    if len(config.sources) > 1:
+        shares = data.mixing_shares(store.parts, config.mixing_weights, config.mixing_temperature).tolist()
+    return {
+        "length_multiple": options.length_multiple or data.default_length_multiple(),
+        "dropout": dropout,
+        "shares": shares,
+        "curriculum_steps": options.curriculum_steps,
+    }
+
+
+def tell_mixture(config: RecipeConfig, batches: Any, unit: str) -> None:
+    """Says what an epoch is made of, where there are several sources; `unit` is what rows are called: "pairs"."""
+    if len(config.sources) > 1:
+        shares = [count / sum(batches.counts) for count in batches.counts]
+        parts = zip(config.sources, batches.parts, batches.counts, shares, strict=True)
+        told = [f"{count:,} of {spec} ({share:.1%}; it has {size:,})" for spec, size, count, share in parts]
+        say(f"{unit} an epoch: {', '.join(told)}")

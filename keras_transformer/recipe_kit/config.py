@@ -1,0 +1,113 @@
+"""What every recipe can set about its data, its run and its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from keras_transformer.data.named import named_sets
+from keras_transformer.errors import UserError, refuse_unless
+from keras_transformer.training.config import TrainingConfig
+
+GENERATED = "generated"  # the name of the built-in data
+OF_OWN_FILES = ("validation", "test", "columns")
+
+
+@dataclass
+class RecipeConfig:
+    """What every recipe can set; a recipe's `Config` adds what is its own.
+
+    Args:
+        data: "generated" (made here), the name of a public set, or a file. Or several of these.
+        mixing_weights: how much of an epoch each of several data is to be, in their order; none goes by their size.
+        mixing_temperature: with several data and no weights, shares go with size to the power of 1 / temperature:
+            1 mixes by size, larger values bring small ones up.
+        validation: file or files to validate on; none takes a part of the data.
+        test: file or files for the final score; none takes a part of the data.
+        columns: the columns of a table that hold the data: names (the file has a header) or numbers from 0; or the
+            names of the fields of JSON Lines.
+        run: folder to write to.
+        resume: take up the training in that folder.
+        vocabulary_size: pieces of the vocabulary; none means up to 8,000, as the text allows.
+        task: names the recipe in a run's config.
+        training: the training.
+
+    Example:
+        ```python
+        @dataclass
+        class Config(RecipeConfig):
+            \"\"\"Trains a parser.
+
+            Args:
+                max_length: longest text in pieces.
+            \"\"\"
+
+            task: Literal["parsing"] = "parsing"
+            run: str = "runs/parsing"
+            max_length: int = 128
+        ```
+    """
+
+    data: str | list[str] = GENERATED
+    mixing_weights: list[float] | None = None
+    mixing_temperature: float = 1.0
+    validation: str | None = None
+    test: str | None = None
+    columns: list[str] | None = None
+    run: str = "runs/mine"
+    resume: bool = False
+    vocabulary_size: int | None = None
+    task: str = ""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data, list) and len(self.data) == 1:
+            self.data = self.data[0]
+        self._check_mixing()
+        for spec in self.named:
+            self._check_named(spec)
+        if all(spec == GENERATED or spec in self.named for spec in self.sources):
+            for name in OF_OWN_FILES:
+                if getattr(self, name) is not None:
+                    raise UserError(f"{name} is given, but data is {self.data!r}: {name} belongs to files of your own")
+
+    @property
+    def sources(self) -> list[str]:
+        """The data, one by one."""
+        return [self.data] if isinstance(self.data, str) else self.data
+
+    @property
+    def named(self) -> list[str]:
+        """Those of the data that are public sets."""
+        return [spec for spec in self.sources if spec in named_sets()]
+
+    @property
+    def picked(self) -> list[str | int] | None:
+        """The columns, those that are digits as numbers."""
+        return None if self.columns is None else [int(name) if name.isdigit() else name for name in self.columns]
+
+    def check_counts(self, *names: str) -> None:
+        """Raises a `UserError` unless each of these fields is 1 or more."""
+        for name in names:
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}, expected 1 or more")
+
+    def _check_named(self, spec: str) -> None:
+        task = named_sets()[spec].task
+        if task != self.task:
+            known = [name for name, entry in named_sets().items() if entry.task == self.task]
+            raise UserError(
+                f"data is {spec!r}, a public set for {task}, not {self.task}; train {task} with it, or give one of "
+                f"{', '.join([GENERATED, *known])} or a file of your own"
+            )
+
+    def _check_mixing(self) -> None:
+        sources, weights, temperature = self.sources, self.mixing_weights, self.mixing_temperature
+        refuse_unless(bool(sources), "data", self.data, "one or more files or names")
+        for spec in sources:
+            refuse_unless(sources.count(spec) == 1, "data", self.data, f"each once: {spec!r} is given twice")
+        if weights is not None:
+            wanted = f"{len(sources)} of them, one for each data"
+            refuse_unless(len(weights) == len(sources), "mixing_weights", weights, wanted)
+            refuse_unless(all(weight > 0 for weight in weights), "mixing_weights", weights, "each more than 0")
+            refuse_unless(temperature == 1, "mixing_temperature", temperature, "1, for mixing_weights are given")
+        refuse_unless(temperature > 0, "mixing_temperature", temperature, "more than 0")

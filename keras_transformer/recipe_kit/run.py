@@ -1,0 +1,158 @@
+"""The run directory of a recipe: a new one, one to resume, one that another host has made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from keras_transformer import training
+from keras_transformer.config import load_config, save_config, sections_last
+from keras_transformer.errors import UserError
+from keras_transformer.recipe_kit.config import RecipeConfig
+from keras_transformer.recipe_kit.telling import say
+from keras_transformer.text import DEFAULT_VOCABULARY_SIZE
+
+Config = TypeVar("Config", bound=RecipeConfig)
+
+MAY_CHANGE = (
+    "run",
+    "resume",
+    "steps",
+    "minutes",
+    "patience",
+    "evaluate_every",
+    "checkpoint_every",
+    "step_back",
+    "devices",
+    "hosts",
+    "host",
+    "tensorboard",
+)
+
+
+def settle_batch_tokens(config: Config, model: dict[str, Any], longest: int) -> Config:
+    """Returns the config with the size of its batches as a number: what fits the memory, or what the run has.
+
+    Args:
+        config: as the user gave it.
+        model: arguments of the model, without its vocabulary size.
+        longest: tokens of the longest row that a batch may hold.
+
+    Raises:
+        UserError: the run directory is in the way, or is not there; not even one row fits.
+    """
+    if config.training.batch_tokens != "auto":
+        return config
+    run = training.RunDirectory(config.run)
+    if config.resume:
+        run.check_exists()
+        tokens = load_config(type(config), run.config).training.batch_tokens
+    else:
+        run.check_free()  # before anything is tried
+        model = {"vocabulary_size": config.vocabulary_size or DEFAULT_VOCABULARY_SIZE, **model}
+        tokens = training.fitting_batch_tokens(model, config.training, longest, say)
+    return replace(config, training=replace(config.training, batch_tokens=tokens))
+
+
+def make_run(config: Config, prepare: Callable[[Config, training.RunDirectory], Any]) -> training.RunDirectory:
+    """Returns the run's directory with all that a training needs: a new one, or one to resume.
+
+    The first of several hosts makes it, the others wait and find it.
+
+    Args:
+        config: settled.
+        prepare: fills a new run's directory, see `new_run`.
+
+    Raises:
+        UserError: there is a run already, or none to resume, or one of another config; the data cannot be used.
+    """
+
+    def make() -> training.RunDirectory:
+        run = _open_run(config)
+        if config.resume:
+            save_config(config, run.config)
+        else:
+            prepare(config, run)
+        return run
+
+    return training.first_then_others(make, lambda: _find_run(config))
+
+
+@contextmanager
+def new_run(config: RecipeConfig, run: training.RunDirectory) -> Iterator[training.RunDirectory]:
+    """Gives a new run's directory to fill, with its config in it; it takes its place when the block ends well.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    with run.create() as new:
+        save_config(config, new.config)
+        yield new
+
+
+@contextmanager
+def trial_run(config: Config) -> Iterator[tuple[Config, training.RunDirectory]]:
+    """Gives the config and the directory of a run that is gone afterwards: for finding a learning rate."""
+    with TemporaryDirectory(prefix="keras-transformer-") as folder:
+        options = replace(config.training, curriculum_steps=0)
+        run = training.RunDirectory(Path(folder) / "run")
+        yield replace(config, run=str(run.path), resume=False, training=options), run
+
+
+def build_model(config: RecipeConfig, run: training.RunDirectory, new_model: Callable[[], Any]) -> Any:
+    """Returns a new, untrained model, its weights drawn by the seed, having written down what it is."""
+    model = seeded(config, new_model)
+    if config.training.host == 0:
+        run.write_model(model)
+    say(f"{model.count_params():,} weights")
+    return model
+
+
+def seeded(config: RecipeConfig, new_model: Callable[[], Any]) -> Any:
+    """Returns what `new_model` makes, its weights drawn by the seed."""
+    import keras
+
+    keras.utils.set_random_seed(config.training.seed)
+    return new_model()
+
+
+def _find_run(config: RecipeConfig) -> training.RunDirectory:
+    """Returns the run's directory, which the first of several hosts has made."""
+    run = training.RunDirectory(config.run)
+    if not run.config.is_file():
+        raise UserError(
+            f"host {config.training.host} does not find {run.path}, which host 0 has made; give a --run on a file "
+            "system that all hosts share"
+        )
+    return run
+
+
+def _open_run(config: RecipeConfig) -> training.RunDirectory:
+    """Returns the run's directory: one to resume, whose config agrees, or one that does not exist yet."""
+    run = training.RunDirectory(config.run)
+    if not config.resume:
+        run.check_free()
+        return run
+    run.check_exists()
+    saved = load_config(type(config), run.config)
+    changed = [name for name in _differences(saved, config) if not set(name.split(".")) & set(MAY_CHANGE)]
+    if changed:
+        raise UserError(
+            f"{run.path} was trained with another {' and '.join(changed)}; to resume, leave them as they were "
+            f"({', '.join(MAY_CHANGE[2:])} may change)"
+        )
+    return run
+
+
+def _differences(saved: Any, now: Any, prefix: str = "") -> Iterator[str]:
+    """Yields the dotted names of the fields in which two configs differ."""
+    for item in sections_last(type(saved)):
+        before, after = getattr(saved, item.name), getattr(now, item.name)
+        if is_dataclass(before):
+            yield from _differences(before, after, f"{prefix}{item.name}.")
+        elif before != after:
+            yield f"{prefix}{item.name}"

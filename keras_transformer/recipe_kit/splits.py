@@ -1,0 +1,147 @@
+"""The training, validation and test rows that a config asks for: built in, public, or the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from keras_transformer import data
+from keras_transformer.recipe_kit.config import GENERATED, RecipeConfig
+from keras_transformer.recipe_kit.telling import say
+
+SPLITS = ("train", "validation", "test")
+
+Splits = dict[str, list[data.Row]]
+
+
+@dataclass(frozen=True)
+class DataSources:
+    """Where the rows of a task come from. The first field of a row is its text: rows of one text stay together.
+
+    Attributes:
+        generated: split -> rows of the built-in data.
+        named: name of a public set, split, report -> its rows.
+        read: file or files of the user, report -> their rows.
+        check: file or files, names that would do as well -> raises `UserError` before anything is read.
+        report: makes what counts as rows are read; default `data.Report`.
+        unit: what the texts of rows are called, in messages.
+
+    Example:
+        ```python
+        sources = DataSources(generated_rows, named_rows, read_file)
+        splits, parts = load_splits(config, sources)
+        ```
+    """
+
+    generated: Callable[[str], list[data.Row]]
+    named: Callable[..., Iterator[data.Row]]
+    read: Callable[..., Iterator[data.Row]]
+    check: Callable[..., Any] = data.check_data
+    report: Callable[[], data.Report] | None = None
+    unit: str = "sources"
+
+
+def load_splits(config: RecipeConfig, sources: DataSources) -> tuple[Splits, list[int]]:
+    """Returns the training, validation and test rows that a config asks for, and how many of those to train on are of
+    each of `config.sources`: they stand one behind the other.
+
+    Raises:
+        UserError: a file is missing or cannot be used, or there is too little data.
+    """
+    given = _given_splits(config, sources)
+    by_source = {spec: _own_splits(spec, sources) for spec in config.sources if _is_named(spec)}
+    files = [spec for spec in config.sources if spec not in by_source]
+    by_source.update(_split_files(files, given, sources) if files else {})
+    in_order = [by_source[spec] for spec in config.sources]
+    splits = {split: [row for part in in_order for row in part[split]] for split in SPLITS}
+    splits.update(given)
+    if files:
+        _tell_overlap(splits, sources.unit)
+    return splits, [len(part["train"]) for part in in_order]
+
+
+def read_rows(
+    reader: Callable[..., Iterator[data.Row]], *arguments: Any, make: Callable[[], data.Report] | None = None
+) -> list[data.Row]:
+    """Returns all rows of a reader that counts in a `report`, and tells what it counted; `make` makes the report."""
+    report = make() if make else data.Report()
+    rows = list(reader(*arguments, report=report))
+    if report.message():
+        say(report.message())
+    return rows
+
+
+def numbered(examples: Iterable[tuple[str, ...]], name: str) -> list[data.Row]:
+    """Returns examples that come from no file as rows; `name` says where from."""
+    return [data.Row(fields, name, number) for number, fields in enumerate(examples, 1)]
+
+
+def _is_named(spec: str) -> bool:
+    return spec == GENERATED or spec in data.named_sets()
+
+
+def _own_splits(spec: str, sources: DataSources) -> Splits:
+    """Returns the splits that the built-in data or a public set come with."""
+    if spec == GENERATED:
+        return {split: sources.generated(split) for split in SPLITS}
+    has = data.named_sets()[spec].splits or SPLITS  # a set without files says itself where it is
+    splits = {split: read_rows(sources.named, spec, split, make=sources.report) for split in SPLITS if split in has}
+    return _completed(spec, splits)
+
+
+def _completed(spec: str, splits: Splits) -> Splits:
+    """Makes the parts that a public set lacks: what it has for validation is the test, the rest is taken of training.
+
+    So a score is never of rows by which the training was steered.
+    """
+    if "test" not in splits and "validation" in splits:
+        splits["test"] = splits.pop("validation")
+        say(f"{spec} has no test part here: the score is that of its validation part, which is not validated on")
+    missing = [split for split in ("validation", "test") if split not in splits]
+    if missing:
+        validation, test = data.default_split_sizes(len(splits["train"]))
+        sizes = (validation * ("validation" in missing), test * ("test" in missing))
+        parts = data.split_pairs(splits["train"], *sizes, seed=0)
+        found = dict(zip(SPLITS, parts, strict=True))
+        splits.update({name: found[name] for name in ("train", *missing)})
+        say(
+            f"{spec}: {' and '.join(f'{len(splits[name]):,} rows for {name}' for name in missing)} of those to train on"
+        )
+    return splits
+
+
+def _given_splits(config: RecipeConfig, sources: DataSources) -> Splits:
+    """Reads the files that are given for validation and test, having seen that those to train on are there."""
+    for spec in config.sources:
+        if not _is_named(spec):
+            sources.check(spec, known_names=[GENERATED, *data.named_sets()])
+    return {
+        split: read_rows(sources.read, spec, make=sources.report)
+        for split, spec in (("validation", config.validation), ("test", config.test))
+        if spec is not None
+    }
+
+
+def _split_files(files: list[str], given: Iterable[str], sources: DataSources) -> dict[str, Splits]:
+    """Reads the user's files and parts their rows, all together: no text stands in two parts."""
+    rows = {spec: read_rows(sources.read, spec, make=sources.report) for spec in files}
+    pooled = [row for part in rows.values() for row in part]
+    sizes = dict(zip(("validation", "test"), data.default_split_sizes(len(pooled)), strict=True))
+    sizes.update(dict.fromkeys(given, 0))
+    parts = data.split_pairs(pooled, sizes["validation"], sizes["test"], seed=0)
+    origin = {id(row): spec for spec, part in rows.items() for row in part}
+    splits: dict[str, Splits] = {spec: {split: [] for split in SPLITS} for spec in files}
+    for split, found in zip(SPLITS, parts, strict=True):
+        for row in found:
+            splits[origin[id(row)]][split].append(row)
+    return splits
+
+
+def _tell_overlap(splits: Splits, unit: str) -> None:
+    """Says how many texts of the other parts are among those trained on: their scores say less."""
+    trained_on = {row.fields[0] for row in splits["train"]}
+    for split in ("validation", "test"):
+        known = sum(row.fields[0] in trained_on for row in splits[split])
+        if known:
+            say(f"warning: {known:,} of {len(splits[split]):,} {split} {unit} are in the training data too")

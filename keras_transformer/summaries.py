@@ -15,12 +15,13 @@ LEAD = 3  # sentences
 WORDS = ("latin", "unicode")
 NOVEL = (1, 2, 3)  # lengths of n-grams whose novelty is told
 
-_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s+[^\sa-z])|[。！？]")  # before a small letter a sentence goes on
-_NO_END = re.compile(r"\b(?:Mr|Ms|Mrs|Dr|St|Prof|vs|[A-Z])\.$")  # after titles and initials a sentence goes on
+# A sentence goes on before a small letter, and after titles and initials.
+_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s+[^\sa-z])|[。！？]")
+_NO_END = re.compile(r"\b(?:Mr|Ms|Mrs|Dr|St|Prof|vs|[A-Z])\.$")
 
 
 def sentences_of(text: str) -> list[str]:
-    """Returns the sentences of a text: they end at `.`, `!`, `?` and their like before white space, and at a line's end.
+    """Returns the sentences of a text: they end at `.`, `!`, `?` and their like before white space, and with a line.
 
     Not before a small letter, nor after titles (Mr., Dr., ...) and single capitals.
 

@@ -131,7 +131,9 @@ def mixed(logits: Any, gate: Any, attention: Any, source_ids: Any) -> Any:
     rows = ops.arange(batch * length, dtype="int32")[:, None] * vocabulary
     ids = ops.broadcast_to(source_ids[:, None], ops.shape(attention))
     places = ops.reshape(rows + ops.reshape(ids, (batch * length, -1)), (-1, 1))
-    copied = ops.scatter(places, ops.reshape(attention, (-1,)), (batch * length * vocabulary,))  # adds what falls together
+    copied = ops.scatter(
+        places, ops.reshape(attention, (-1,)), (batch * length * vocabulary,)
+    )  # adds what falls together
     writes = ops.sigmoid(gate)[..., None]
     written = writes * ops.softmax(ops.cast(logits, "float32"), axis=-1)
     return ops.log(written + (1.0 - writes) * ops.reshape(copied, (batch, length, vocabulary)) + TINY)

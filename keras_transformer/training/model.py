@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_transformer.training.copy_loss import copy_cross_entropy
 from keras_transformer.training.losses import TokenLoss, linear_cross_entropy
 from keras_transformer.training.updates import TOKEN_WEIGHT
 
@@ -83,9 +84,9 @@ class TrainingModel(keras.Model):
         if training and self.consistency:
             parted = {name: [ops.concatenate([part, part]) for part in parts] for name, parts in parted.items()}
         with self.model.token_embedding.one_table():
+            states = self.model.copy_states if getattr(self.model, "copy", False) else self.model.hidden_states
             return [
-                self.model.hidden_states({name: parts[i] for name, parts in parted.items()}, training=training)
-                for i in range(self.parts)
+                states({name: parts[i] for name, parts in parted.items()}, training=training) for i in range(self.parts)
             ]
 
     def _parted(self, x: Any) -> list[Any]:
@@ -95,10 +96,18 @@ class TrainingModel(keras.Model):
         ends = [rows * i // self.parts for i in range(self.parts + 1)]
         return [x[start:end] for start, end in itertools.pairwise(ends)]
 
-    def token_loss(self, hidden: list[Any], labels: Any, consistency: float = 0.0) -> TokenLoss:
+    def token_loss(self, hidden: list[Any], labels: Any, consistency: float = 0.0, source_ids: Any = None) -> TokenLoss:
         """Returns the sums over all real target tokens of what the model's call gave, against `labels [b, t]`."""
-        parts = [self._part_loss(*pair, consistency) for pair in zip(hidden, self._parted(labels), strict=True)]
+        if getattr(self.model, "copy", False):
+            sources = self._parted(source_ids)
+            parts = [self._copy_loss(*each) for each in zip(hidden, self._parted(labels), sources, strict=True)]
+        else:
+            parts = [self._part_loss(*pair, consistency) for pair in zip(hidden, self._parted(labels), strict=True)]
         return TokenLoss(*(sum(terms[1:], terms[0]) for terms in zip(*parts, strict=True)))
+
+    def _copy_loss(self, states: Any, labels: Any, source_ids: Any) -> TokenLoss:
+        embeddings = self.model.token_embedding.embeddings
+        return copy_cross_entropy(states, embeddings, source_ids, labels, self.pad_id, self.label_smoothing)
 
     def _part_loss(self, hidden: Any, labels: Any, consistency: float) -> TokenLoss:
         labels = ops.reshape(labels, (-1,))
@@ -110,7 +119,8 @@ class TrainingModel(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        sums = self.token_loss(y_pred, y, self.consistency if training else 0.0)
+        source_ids = x["source_ids"] if getattr(self.model, "copy", False) else None
+        sums = self.token_loss(y_pred, y, self.consistency if training else 0.0, source_ids)
         weight = ops.maximum(sums.weight, 1.0)
         means = {"loss": sums.loss, "nll": sums.negative_log_likelihood, "token_accuracy": sums.correct}
         for name, total in means.items():

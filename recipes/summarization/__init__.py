@@ -1,144 +1,99 @@
-"""Machine translation: from sentence pairs to a run directory that translates.
+"""Summarization: from documents and their summaries to a run directory that sums up.
 
 Read `main` first: it is the table of contents.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from keras_transformer import data, generation, training
-from keras_transformer.config import load_config, save_config
+from keras_transformer import recipe_kit as kit
+from keras_transformer.config import load_config
 from keras_transformer.errors import UserError, refuse_unless
 from keras_transformer.generation.options import GREEDY
-from keras_transformer.recipes.translation.generated import generated_pairs
-from keras_transformer.scores import translation_scores
-from keras_transformer.text import DEFAULT_VOCABULARY_SIZE, BytePieceTokenizer, LongestMatches
-from keras_transformer.training.config import ModelConfig, TrainingConfig
+from keras_transformer.recipe_kit import say
+from keras_transformer.recipes.summarization.generated import generated_reports
+from keras_transformer.summaries import ROUGE, SummaryScorer
+from keras_transformer.text import BytePieceTokenizer
+from keras_transformer.training.config import ModelConfig
 
-Pair = tuple[str, str]
-GENERATED = {"train": 60_000, "validation": 500, "test": 1_000}  # pairs of the built-in data
-SAMPLES = 8  # sentences shown at every evaluation
-LONGEST_NAME = 80  # of the part of an evaluation's file name that tells the search
-MAY_CHANGE = (
-    "run",
-    "resume",
-    "steps",
-    "minutes",
-    "patience",
-    "evaluate_every",
-    "checkpoint_every",
-    "step_back",
-    "devices",
-    "hosts",
-    "host",
-    "tensorboard",
-)
+GENERATED = {"train": 30_000, "validation": 300, "test": 1_000}  # reports of the built-in data
+NAMES = ("document", "summary")  # fields of the user's files, unless columns are given
+SAMPLES = 8  # summaries shown at every evaluation
+SEARCH = generation.SearchOptions(beam=4, length_penalty=1.0, coverage_penalty=0.01, no_repeat_ngram=4)
 
 
 @dataclass
-class Config:
-    """Trains a translator on sentence pairs.
+class Config(kit.RecipeConfig):
+    """Trains a model that sums up documents.
 
     Args:
-        data: "generated" (numbers, dates and times, made here), the name of a public set such as multi30k, a file
-            (.tsv, .csv, .jsonl, each also .gz), or two aligned text files: "train.en,train.de". Or several of these.
-        mixing_weights: how much of an epoch each of several data is to be, in their order; none goes by their size.
-        mixing_temperature: with several data and no weights, shares go with size to the power of 1 / temperature:
-            1 mixes by size, larger values bring small ones up.
-        validation: file or files to validate on; none takes a part of the data.
-        test: file or files for the final score; none takes a part of the data.
-        columns: source and target column of a table: names (the file has a header) or numbers from 0; or the names of
-            the fields of JSON Lines.
-        languages: source and target language of a public set; none means en-de.
-        tokenized: the text is tokenised already; a public set is taken in its tokenised form, and BLEU is computed on
-            the words as they stand.
-        run: folder to write to.
-        resume: take up the training in that folder.
-        vocabulary_size: pieces of the vocabulary; none means up to 8,000, as the text allows.
-        max_source_length: longest source in pieces; longer pairs are left out of training, counted and reported.
-        max_target_length: longest target in pieces, likewise, and the longest translation.
+        data: "generated" (reports of a day at a plant, made here), the name of a public set such as dialogsum, a file
+            (.csv, .tsv, .jsonl, each also .gz), or two aligned text files: "documents.txt,summaries.txt". Or several.
+        columns: the column of the document and that of its summary, or of several summaries: all are trained on, and
+            the best one counts in scores. Names (the file has a header, or is JSON Lines) or numbers from 0; none means
+            document and summary.
+        max_source_length: longest document in pieces.
+        max_target_length: longest summary in pieces; longer ones are left out of training, counted and reported.
+        cut: documents longer than max_source_length are cut there, in training and whenever the model is used;
+            otherwise they are left out of training, and used whole.
+        rouge_words: what a word is to ROUGE: latin (a to z and digits, stemmed: what published scores are) or unicode
+            (letters of every script, not stemmed).
         model: the model.
-        training: the training.
-        task: names the recipe in a run's config.
+        search: how to search unless told otherwise, here and whenever the model is used.
     """
 
-    data: str | list[str] = "generated"
-    mixing_weights: list[float] | None = None
-    mixing_temperature: float = 1.0
-    validation: str | None = None
-    test: str | None = None
-    columns: list[str] | None = None
-    languages: str | None = None
-    tokenized: bool = False
-    run: str = "runs/translation"
-    resume: bool = False
-    vocabulary_size: int | None = None
-    max_source_length: int = 128
+    task: Literal["summarization"] = "summarization"
+    run: str = "runs/summarization"
+    max_source_length: int = 512
     max_target_length: int = 128
-    model: ModelConfig = field(default_factory=ModelConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    task: Literal["translation"] = "translation"
+    cut: bool = True
+    rouge_words: Literal["latin", "unicode"] = "latin"
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(copy=True))
+    search: generation.SearchOptions = SEARCH
 
     def __post_init__(self) -> None:
-        for name in ("max_source_length", "max_target_length"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if isinstance(self.data, list) and len(self.data) == 1:
-            self.data = self.data[0]
-        self._check_mixing()
-        named = [spec for spec in self.sources if spec in data.named_sets()]
-        if all(spec == "generated" or spec in named for spec in self.sources):
-            for name in ("validation", "test", "columns"):
-                if getattr(self, name) is not None:
-                    raise UserError(f"{name} is given, but data is {self.data!r}: {name} belongs to files of your own")
-        if self.languages is not None and not named:
-            raise UserError(f"languages is {self.languages!r}, but data is no public set: leave languages out")
+        self.check_counts("max_source_length", "max_target_length")
+        super().__post_init__()
+        columns = self.columns
+        refuse_unless(columns is None or len(columns) > 1, "columns", columns, "that of the document and its summary")
+        if self.model.copy and self.training.r_drop:
+            raise UserError("r_drop is given, but the model copies: give model.copy false, or leave r_drop out")
 
     @property
-    def sources(self) -> list[str]:
-        """The data, one by one."""
-        return [self.data] if isinstance(self.data, str) else self.data
-
-    def _check_mixing(self) -> None:
-        sources, weights, temperature = self.sources, self.mixing_weights, self.mixing_temperature
-        refuse_unless(bool(sources), "data", self.data, "one or more files or names")
-        for spec in sources:
-            refuse_unless(sources.count(spec) == 1, "data", self.data, f"each once: {spec!r} is given twice")
-        if weights is not None:
-            wanted = f"{len(sources)} of them, one for each data"
-            refuse_unless(len(weights) == len(sources), "mixing_weights", weights, wanted)
-            refuse_unless(all(weight > 0 for weight in weights), "mixing_weights", weights, "each more than 0")
-            refuse_unless(temperature == 1, "mixing_temperature", temperature, "1, for mixing_weights are given")
-        refuse_unless(temperature > 0, "mixing_temperature", temperature, "more than 0")
+    def fields(self) -> tuple[str, ...]:
+        """What the texts of an example are called in a run's files: of the document, and of its summaries."""
+        count = 1 if self.columns is None else len(self.columns) - 1
+        return ("source", "target", *(f"target_{number}" for number in range(2, count + 1)))
 
 
 def main(config: Config) -> dict[str, Any] | None:
-    """Trains a translator and returns its scores on the test split; nothing on a host that is not the first.
+    """Trains a summarizer and returns its scores on the test split; nothing on a host that is not the first.
 
     Raises:
         UserError: the data, the run directory or the config cannot be used.
     """
     config = settle(config)
     with training.together(config.training):
-        run = training.first_then_others(lambda: make_run(config), lambda: find_run(config))
+        run = kit.make_run(config, prepare_data)
         tokenizer = BytePieceTokenizer.load(run.tokenizer)
         batches = make_batches(config, run, tokenizer)
         tell_batches(config, batches)
         with training.on_devices(config.training):
-            model = build_model(config, run, tokenizer)
+            model = kit.build_model(config, run, lambda: new_model(config, tokenizer))
             training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
-            translator = generation.TextToText(model, tokenizer, config.max_source_length, config.max_target_length)
-            pairs = run.read_examples("validation")
-            training.train(training_model, batches, config.training, run, lambda: validate(translator, pairs, config))
+            summarizer = generation.TextToText(
+                model, tokenizer, config.max_source_length, config.max_target_length, cut=config.cut
+            )
+            examples = read_examples(config, run, "validation")
+            scorer = SummaryScorer([texts for _, texts in examples], [text for text, _ in examples], config.rouge_words)
+            training.train(
+                training_model, batches, config.training, run, lambda: validate(summarizer, examples, scorer)
+            )
     return evaluate(config.run) if config.training.host == 0 else None
 
 
@@ -148,81 +103,31 @@ def tune_learning_rate(config: Config, sweep: training.Sweep) -> training.RangeT
     Raises:
         UserError: the data or the config cannot be used; there is nothing to see.
     """
-    with TemporaryDirectory(prefix="keras-transformer-") as folder:
-        options = replace(config.training, curriculum_steps=0)
-        run = training.RunDirectory(Path(folder) / "run")
-        config = settle(replace(config, run=str(run.path), resume=False, training=options))
+    with kit.trial_run(config) as (trial, run):
+        config = settle(trial)
         tokenizer = prepare_data(config, run)
         batches = make_batches(config, run, tokenizer)
-        model = build_model(config, run, tokenizer)
+        model = kit.build_model(config, run, lambda: new_model(config, tokenizer))
         return training.find_learning_rate(model, batches, config.training, tokenizer.pad_id, sweep)
 
 
 def settle(config: Config) -> Config:
     """Returns the config with every number written out: those of the model's preset, and the size of the batches."""
     config = replace(config, model=config.model.resolved())
-    if config.training.batch_tokens != "auto":
-        return config
-    run = training.RunDirectory(config.run)
-    if config.resume:
-        run.check_exists()
-        tokens = load_config(Config, run.config).training.batch_tokens
-    else:
-        run.check_free()  # before anything is tried
-        model = {"vocabulary_size": config.vocabulary_size or DEFAULT_VOCABULARY_SIZE, **config.model.arguments()}
-        longest = max(config.max_source_length, config.max_target_length)
-        tokens = training.fitting_batch_tokens(model, config.training, longest, say)
-    return replace(config, training=replace(config.training, batch_tokens=tokens))
-
-
-def make_run(config: Config) -> training.RunDirectory:
-    """Returns the run's directory with all that a training needs: a new one, or one to resume."""
-    run = open_run(config)
-    prepare_data(config, run)
-    return run
-
-
-def find_run(config: Config) -> training.RunDirectory:
-    """Returns the run's directory, which the first of several hosts has made."""
-    run = training.RunDirectory(config.run)
-    if not run.config.is_file():
-        raise UserError(
-            f"host {config.training.host} does not find {run.path}, which host 0 has made; give a --run on a file "
-            "system that all hosts share"
-        )
-    return run
-
-
-def open_run(config: Config) -> training.RunDirectory:
-    """Returns the run's directory: one to resume, whose config agrees, or one that does not exist yet."""
-    run = training.RunDirectory(config.run)
-    if not config.resume:
-        run.check_free()
-        return run
-    run.check_exists()
-    saved = load_config(Config, run.config)
-    changed = [name for name, *_ in _differences(saved, config) if not set(name.split(".")) & set(MAY_CHANGE)]
-    if changed:
-        raise UserError(
-            f"{run.path} was trained with another {' and '.join(changed)}; to resume, leave them as they were "
-            f"({', '.join(MAY_CHANGE[2:])} may change)"
-        )
-    return run
+    longest = max(config.max_source_length, config.max_target_length)
+    return kit.settle_batch_tokens(config, config.model.arguments(), longest)
 
 
 def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokenizer:
-    """Makes a new run's directory: config, tokenizer, and the data, tokenised once. A resumed one has them already."""
-    if config.resume:
-        save_config(config, run.config)
-        return BytePieceTokenizer.load(run.tokenizer)
+    """Makes a new run's directory: config, tokenizer, and the data, tokenised once."""
     splits, parts = load_splits(config)
+    check_lengths(splits["train"])
     texts = (text for row in splits["train"] for text in row.fields)
     tokenizer = BytePieceTokenizer.learn(texts, config.vocabulary_size)
-    with run.create() as new:
-        save_config(config, new.config)
+    with kit.new_run(config, run) as new:
         tokenizer.save(new.tokenizer)
         for split in ("validation", "test"):
-            new.write_examples(split, _texts(splits[split]))
+            new.write_examples(split, (padded(row.fields, len(config.fields)) for row in splits[split]), config.fields)
         tokenize(config, new, tokenizer, splits["train"], parts)
         # raise here, before there is a run, what would raise later
         make_batches(config, new, tokenizer)
@@ -231,159 +136,149 @@ def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokeniz
     return tokenizer
 
 
+def load_splits(config: Config) -> tuple[dict[str, list[data.Row]], list[int]]:
+    """Returns the training, validation and test rows that a config asks for, and how many of those to train on are of
+    each source: they stand one behind the other. A row is a document and one summary or more."""
+
+    def generated(split: str) -> list[data.Row]:
+        return kit.numbered(generated_reports(split, GENERATED[split]), f"generated {split} reports")
+
+    def read(spec: str, report: data.Report) -> Iterator[data.Row]:
+        return read_documents(spec, config.picked, report)
+
+    return kit.load_splits(config, kit.DataSources(generated, data.named_rows, read, unit="documents"))
+
+
+def read_documents(spec: str, columns: Sequence[str | int] | None, report: data.Report) -> Iterator[data.Row]:
+    """Yields the documents of the user's file or files, each with its summaries; those without are counted."""
+    paths = data.check_data(spec)
+    if len(paths) > 1:
+        return data.read_pairs(spec, columns, report)
+    count = len(NAMES) if columns is None else len(columns)
+    rows = data.read_columns(spec, columns, count, default_names=NAMES)
+    given = (row._replace(fields=(row.fields[0], *summaries_of(row.fields))) for row in rows)
+    return data.usable_pairs(given, spec, report)
+
+
+def summaries_of(fields: Sequence[str]) -> list[str]:
+    """Returns the summaries of a row: those that are not empty, or an empty one."""
+    return [text for text in fields[1:] if text.strip()] or [""]
+
+
+def padded(fields: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Returns a row of as many fields as all have: not every document has as many summaries."""
+    return (*fields, *[""] * (count - len(fields)))
+
+
+def check_lengths(rows: Sequence[data.Row]) -> None:
+    """Tells how many summaries are longer than their documents.
+
+    Raises:
+        UserError: more than half of them: the columns stand the other way round.
+    """
+    longer = [row for row in rows if len(row.fields[1]) > len(row.fields[0])]
+    if 2 * len(longer) > len(rows):
+        raise UserError(
+            f"{longer[0].place}: the summary is longer than its document, and so in {len(longer):,} of {len(rows):,} "
+            "rows: give the document's column first, with --columns or in the order of the files"
+        )
+    if longer:
+        say(
+            f"warning: {len(longer):,} of {len(rows):,} summaries are longer than their documents, the first at "
+            f"{longer[0].place}"
+        )
+
+
 def tokenize(
     config: Config,
     run: training.RunDirectory,
     tokenizer: BytePieceTokenizer,
-    rows: list[data.Row],
-    parts: Sequence[int] | None = None,
+    rows: Sequence[data.Row],
+    parts: Sequence[int],
 ) -> None:
-    """Writes the training pairs as ids, and tells how many were too long; `parts` are how many are of each source."""
+    """Writes documents and summaries as ids, a pair for each summary, and tells what was cut and left out."""
+    pairs, ends, begin = [], [], 0
+    for count in parts:
+        pairs += [
+            row._replace(fields=(row.fields[0], text)) for row in rows[begin : begin + count] for text in row.fields[1:]
+        ]
+        ends.append(len(pairs))
+        begin += count
+    counts = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    if config.cut:
+        pairs = cut_documents(pairs, tokenizer, config.max_source_length)
     limits = (config.max_source_length, config.max_target_length - 1)  # the end id takes a place
-    matcher = LongestMatches(tokenizer) if config.training.piece_dropout else None
-    parts = parts if len(config.sources) > 1 else None
-    columns = ("source", "target")
-    report = data.TokenStore.write(run.train_store, _texts(rows), columns, tokenizer, limits, matcher, parts)
-    for spec, kept in zip(config.sources, report.parts, strict=True):
-        if not kept:
-            raise UserError(f"{spec}: no training pair of it is within the limits of length {limits}; raise them")
-    if report.too_long:
-        say(
-            f"left out {report.too_long:,} of {len(rows):,} training pairs longer than {limits[0]} source or "
-            f"{limits[1]} target pieces, the first at {rows[report.first_too_long].place}"
-        )
+    texts, columns = (row.fields for row in pairs), ("source", "target")
+    options = kit.store_options(config, tokenizer, counts)
+    report = data.TokenStore.write(run.train_store, texts, columns, tokenizer, limits, **options)
+    longer = f"{limits[1]} pieces of summary" if config.cut else f"{limits[0]} pieces, or {limits[1]} of summary"
+    kit.tell_store(config, report, pairs, limits, longer, "pair")
     say(f"{report.rows:,} training pairs, {tokenizer.vocabulary_size:,} pieces")
 
 
-def load_splits(config: Config) -> tuple[dict[str, list[data.Row]], list[int]]:
-    """Returns the training, validation and test pairs that a config asks for, and how many of those to train on are of
-    each source: they stand one behind the other."""
-    given = _given_splits(config)
-    by_source = {spec: _own_splits(config, spec) for spec in config.sources if _is_named(spec)}
-    files = [spec for spec in config.sources if spec not in by_source]
-    by_source.update(_split_files(config, files, given) if files else {})
-    in_order = [by_source[spec] for spec in config.sources]
-    splits = {split: [row for part in in_order for row in part[split]] for split in GENERATED}
-    splits.update(given)
-    if files:
-        _tell_overlap(splits)
-    return splits, [len(part["train"]) for part in in_order]
-
-
-def _is_named(spec: str) -> bool:
-    return spec == "generated" or spec in data.named_sets()
-
-
-def _own_splits(config: Config, spec: str) -> dict[str, list[data.Row]]:
-    """Returns the splits that the built-in data or a public set come with."""
-    if spec == "generated":
-        return {split: generated_rows(split, count) for split, count in GENERATED.items()}
-    options = (config.languages or "en-de", config.tokenized)
-    return {split: _read(data.named_pairs, spec, split, *options) for split in GENERATED}
-
-
-def _given_splits(config: Config) -> dict[str, list[data.Row]]:
-    """Reads the files that are given for validation and test, having seen that those to train on are there."""
-    for spec in config.sources:
-        if not _is_named(spec):
-            data.check_data(spec, known_names=["generated", *data.named_sets()])
-    return {
-        split: _read(read_file, spec, config.columns)
-        for split, spec in (("validation", config.validation), ("test", config.test))
-        if spec is not None
-    }
-
-
-def _split_files(config: Config, files: list[str], given: Iterable[str]) -> dict[str, dict[str, list[data.Row]]]:
-    """Reads the user's files and parts their pairs, all together: no source text stands in two parts."""
-    rows = {spec: _read(read_file, spec, config.columns) for spec in files}
-    pooled = [row for part in rows.values() for row in part]
-    sizes = dict(zip(("validation", "test"), data.default_split_sizes(len(pooled)), strict=True))
-    sizes.update(dict.fromkeys(given, 0))
-    parts = data.split_pairs(pooled, sizes["validation"], sizes["test"], seed=0)
-    origin = {id(row): spec for spec, part in rows.items() for row in part}
-    splits: dict[str, dict[str, list[data.Row]]] = {spec: {split: [] for split in GENERATED} for spec in files}
-    for split, found in zip(GENERATED, parts, strict=True):
-        for row in found:
-            splits[origin[id(row)]][split].append(row)
-    return splits
-
-
-def generated_rows(split: str, count: int) -> list[data.Row]:
-    """Returns the built-in pairs as rows."""
-    name = f"generated {split} pairs"
-    return [data.Row(pair, name, number) for number, pair in enumerate(generated_pairs(split, count), 1)]
-
-
-def read_file(spec: str, columns: list[str] | None, report: data.Report | None = None) -> Iterator[data.Row]:
-    """Reads pairs from the user's file or files; columns that are digits are numbers."""
-    chosen = None if columns is None else [int(name) if name.isdigit() else name for name in columns]
-    return data.read_pairs(spec, chosen, report)
+def cut_documents(rows: list[data.Row], tokenizer: BytePieceTokenizer, longest: int) -> list[data.Row]:
+    """Returns rows whose documents have at most so many pieces, and tells how many were cut."""
+    documents = list(dict.fromkeys(row.fields[0] for row in rows))
+    shorter = {}
+    for document, ids in zip(documents, tokenizer.encode_batch(documents), strict=True):
+        if len(ids) > longest:
+            shorter[document] = tokenizer.decode_bytes(ids[:longest]).decode("utf-8", "ignore")
+    if shorter:
+        say(f"cut {len(shorter):,} of {len(documents):,} training documents at {longest} pieces")
+    return [row._replace(fields=(shorter.get(row.fields[0], row.fields[0]), *row.fields[1:])) for row in rows]
 
 
 def make_batches(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> data.Seq2SeqBatches:
     """Returns the training batches."""
     options, store = config.training, data.TokenStore(run.train_store)
-    dropout, shares = None, None
-    if options.piece_dropout:
-        dropout = data.PieceDropout(tokenizer.pieces, options.piece_dropout, options.seed)
-    if len(config.sources) > 1:
-        shares = data.mixing_shares(store.parts, config.mixing_weights, config.mixing_temperature).tolist()
-    return data.Seq2SeqBatches(
-        store,
-        int(options.batch_tokens),
-        options.seed,
-        tokenizer.start_id,
-        tokenizer.end_id,
-        tokenizer.pad_id,
-        length_multiple=options.length_multiple or data.default_length_multiple(),
-        dropout=dropout,
-        shares=shares,
-        curriculum_steps=options.curriculum_steps,
-    )
+    ids = (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id)
+    more = kit.batch_options(config, store, tokenizer)
+    return data.Seq2SeqBatches(store, int(options.batch_tokens), options.seed, *ids, **more)
 
 
 def tell_batches(config: Config, batches: data.Seq2SeqBatches) -> None:
     """Says what an epoch is made of."""
     say(
-        f"{batches.batches_per_epoch:,} batches an epoch, {batches.source_padding_share:.1%} of their sources and "
-        f"{batches.padding_share:.1%} of their targets padding"
+        f"{batches.batches_per_epoch:,} batches an epoch, {batches.source_padding_share:.1%} of their documents and "
+        f"{batches.padding_share:.1%} of their summaries padding"
     )
-    if len(config.sources) > 1:
-        shares = [count / sum(batches.counts) for count in batches.counts]
-        parts = zip(config.sources, batches.parts, batches.counts, shares, strict=True)
-        told = [f"{count:,} of {spec} ({share:.1%}; it has {size:,})" for spec, size, count, share in parts]
-        say(f"pairs an epoch: {', '.join(told)}")
-
-
-def build_model(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> Any:
-    """Returns a new, untrained model, having written down what it is."""
-    model = new_model(config, tokenizer)
-    if config.training.host == 0:
-        run.write_model(model)
-    say(f"{model.count_params():,} weights")
-    return model
+    kit.tell_mixture(config, batches, "pairs")
 
 
 def new_model(config: Config, tokenizer: BytePieceTokenizer) -> Any:
-    """Returns a new, untrained model, its weights drawn by the seed."""
-    import keras
-
+    """Returns a new, untrained model."""
     from keras_transformer.models import Seq2SeqTransformer
 
-    keras.utils.set_random_seed(config.training.seed)
     return Seq2SeqTransformer(
-        tokenizer.vocabulary_size, **config.model.arguments(), dtype=config.training.dtype_policy, name="translator"
+        tokenizer.vocabulary_size, **config.model.arguments(), dtype=config.training.dtype_policy, name="summarizer"
     )
 
 
-def validate(translator: generation.TextToText, pairs: list[Pair], config: Config) -> training.Evaluation:
-    """Translates the validation pairs and scores them; the best weights are those with the highest BLEU."""
-    outputs = translator.predict([source for source, _ in pairs])
-    scores = translation_scores(outputs, [target for _, target in pairs], config.tokenized)
-    samples = [(*pair, output) for pair, output in zip(pairs, outputs, strict=True)][:SAMPLES]
-    shown = {name: scores[name] for name in ("bleu", "chrf", "exact_match")}
-    return training.Evaluation(score=scores["bleu"], metrics=shown, samples=samples)
+Example = tuple[str, list[str]]  # a document and its summaries
+
+
+def read_examples(config: Config, run: training.RunDirectory, split: str) -> list[Example]:
+    """Returns the examples of a split."""
+    return examples_of(run.read_rows(split, config.fields))
+
+
+def examples_of(rows: Iterable[Sequence[str]]) -> list[Example]:
+    """Returns rows of fields as examples."""
+    return [(fields[0], summaries_of(fields)) for fields in rows]
+
+
+def validate(
+    summarizer: generation.TextToText, examples: Sequence[Example], scorer: SummaryScorer
+) -> training.Evaluation:
+    """Sums up the validation documents greedily; the best weights are those with the highest ROUGE-L."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="text .* it was cut there")  # known, and no news at every evaluation
+        outputs = summarizer.predict([document for document, _ in examples])
+    scores = scorer.scores(outputs)
+    samples = [(document, texts[0], output) for (document, texts), output in zip(examples, outputs, strict=True)]
+    shown = {name: scores[name] for name in (*ROUGE, "exact_match")}
+    shown["lead3_rougeL"] = scores["lead3"]["rougeL"]
+    return training.Evaluation(score=scores["rougeL"], metrics=shown, samples=samples[:SAMPLES])
 
 
 def evaluate(
@@ -398,77 +293,37 @@ def evaluate(
     Args:
         run: the run's directory.
         data: a file or two aligned files; none means the test split.
-        limit: score only so many pairs.
-        batch_tokens: source pieces translated at once.
-        search: how to search; default greedily.
+        limit: score only so many documents.
+        batch_tokens: source pieces summed up at once.
+        search: how to search; default as the run's config says.
 
-    Returns: the scores, and the path of the corpus (source, reference, output, log-probability a line).
+    Returns: the scores, those of Lead-3 beside them, and the path of the corpus (source, references, output,
+        log-probability a line).
     """
     directory = training.RunDirectory(run)
     directory.check_trained()
     config = load_config(Config, directory.config)
-    pairs = directory.read_examples("test") if data is None else _texts(_read(read_file, data, config.columns))
-    name = "test" if data is None else f"{Path(data.partition(',')[0]).name}.{_digest(pairs)}"
-    if limit is not None and limit < len(pairs):
-        pairs, name = pairs[:limit], f"{name}.first-{limit}"
-    translator = generation.load(run)
-    translator.batch_tokens = batch_tokens
-    search = search or generation.SearchOptions()
-    generated = translator.generate([source for source, _ in pairs], search=search)
-    outputs = [found.text for found in generated]
-    scores = translation_scores(outputs, [target for _, target in pairs], config.tokenized)
+    examples = read_examples(config, directory, "test") if data is None else read_own(config, data)
+    search = config.search if search is None else search
+    asked = {name: value for name, value in asdict(search).items() if value != getattr(config.search, name)}
+    name = kit.evaluation_name(data, examples, limit, asked)
+    examples = examples[:limit]
+    summarizer = generation.load(run)
+    summarizer.batch_tokens = batch_tokens
+    generated = summarizer.generate([document for document, _ in examples], search=search)
+    scorer = SummaryScorer([texts for _, texts in examples], [text for text, _ in examples], config.rouge_words)
+    scores = scorer.scores([found.text for found in generated])
     scores["search"] = {name: value for name, value in asdict(search).items() if value != getattr(GREEDY, name)}
-    name = name if search == GREEDY else f"{name}.{_short(scores['search'])}"
-    corpus = directory.write_evaluation(name, scores, pairs, generated)
+    corpus = directory.write_evaluation(name, scores, map(corpus_row, examples, generated))
     return {**scores, "corpus": str(corpus)}
 
 
-def _short(options: dict[str, Any]) -> str:
-    """Returns options as a part of a file's name, that of no other options."""
-    plain = ",".join(f"{name}={value}" for name, value in options.items())
-    shown = re.sub(r"[^\w.=,-]+", "_", plain)
-    return shown if shown == plain and len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}.{_digest(plain)}"
+def read_own(config: Config, spec: str) -> list[Example]:
+    """Returns the examples of the user's file or files."""
+    return examples_of(row.fields for row in kit.read_rows(read_documents, spec, config.picked))
 
 
-def _digest(value: Any) -> str:
-    """Tells apart files of one name, and their versions: an evaluation does not overwrite that of another."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8]
-
-
-def say(line: str) -> None:
-    """Tells the user something on standard error."""
-    print(line, file=sys.stderr)
-
-
-def _read(reader: Callable[..., Iterator[data.Row]], *arguments: Any) -> list[data.Row]:
-    report = data.Report()
-    rows = list(reader(*arguments, report=report))
-    _tell(report)
-    return rows
-
-
-def _texts(rows: Iterable[data.Row]) -> list[Pair]:
-    return [(row.fields[0], row.fields[1]) for row in rows]
-
-
-def _tell(report: data.Report) -> None:
-    if report.message():
-        say(report.message())
-
-
-def _tell_overlap(splits: dict[str, list[data.Row]]) -> None:
-    """Says how many sources of the other parts are among those trained on: their scores say less."""
-    trained_on = {row.fields[0] for row in splits["train"]}
-    for split in ("validation", "test"):
-        known = sum(row.fields[0] in trained_on for row in splits[split])
-        if known:
-            say(f"warning: {known:,} of {len(splits[split]):,} {split} sources are in the training data too")
-
-
-def _differences(saved: Any, now: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for item in fields(saved):
-        before, after = getattr(saved, item.name), getattr(now, item.name)
-        if is_dataclass(before):
-            yield from _differences(before, after, f"{prefix}{item.name}.")
-        elif before != after:
-            yield f"{prefix}{item.name}", before, after
+def corpus_row(example: Example, found: generation.Generated) -> dict[str, Any]:
+    """Returns a line of an evaluation's corpus."""
+    document, summaries = example
+    return {"source": document, "references": summaries, "output": found.text, "score": round(found.score, 4)}

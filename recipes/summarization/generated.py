@@ -10,9 +10,9 @@ headlines; a day without any is a quiet one:
     North Mill: pump P-204 leaks, fixed at 15:05
 
 Sentences about machines without a fault, those that were inspected and found in order among them, are there to be left
-out. Numbers of machines and times can only be copied: every report of validation or test has a machine with a fault, or a
-quiet day at a site, that stands in no report to train on. `headline_of` reads a report by rules of its own and says what its headline is:
-the right summary can be checked.
+out. Numbers of machines and times can only be copied: every report of validation or test has a machine with a fault, or
+a quiet day at a site, that stands in no report to train on. `headline_of` reads a report by rules of its own and says
+what its headline is: the right summary can be checked.
 """
 
 from __future__ import annotations

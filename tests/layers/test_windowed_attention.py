@@ -199,9 +199,9 @@ def test_blocks_have_it_in_self_attention_alone() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(ValueError, match="^attention_window must be 1 or more, or None; received 0$"):
+    with pytest.raises(ValueError, match=r"^attention_window must be 1 or more, or None; received 0$"):
         MultiHeadAttention(HEADS, HEAD_WIDTH, attention_window=0)
-    with pytest.raises(ValueError, match="^attention_window is for self-attention; received 5 and another `value`$"):
+    with pytest.raises(ValueError, match=r"^attention_window is for self-attention; received 5 and another `value`$"):
         MultiHeadAttention(HEADS, HEAD_WIDTH, attention_window=5)(INPUTS, INPUTS)
 
 

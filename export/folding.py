@@ -57,7 +57,7 @@ def folded(model: Seq2SeqTransformer) -> Seq2SeqTransformer:
         fold.self_attention(old_block, new_block)
         fold.cross_attention(old_block, new_block, model.encoder_norm)
         fold.feed_forward(old_block, new_block)
-    if model.copy_head is not None:
+    if model.copy:
         fold.copy_head(model.copy_head, new.copy_head, model.encoder_norm)
     return new
 

@@ -159,8 +159,8 @@ class SummaryScorer:
                 if grams:
                     known = set(_ngrams(words, size))
                     shares.append(sum(gram not in known for gram in grams) / len(grams))
-        shares = {f"novel_{size}grams": round(100 * _mean(found), 2) for size, found in novel.items()}
-        return {"compression": round(_mean(ratios), 2), **shares}
+        told = {f"novel_{size}grams": round(100 * _mean(shares), 2) for size, shares in novel.items()}
+        return {"compression": round(_mean(ratios), 2), **told}
 
 
 def words_of(text: str) -> list[str]:

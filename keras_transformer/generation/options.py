@@ -156,7 +156,7 @@ GREEDY = SearchOptions()
 
 
 def saved_search(config: Mapping[str, Any]) -> SearchOptions:
-    """Returns how a run searches unless it is told otherwise, from its config as plain data; greedily if that is silent.
+    """Returns how a run searches unless it is told otherwise, from its config as plain data: greedily, if that is mute.
 
     Raises:
         UserError: the config is damaged.

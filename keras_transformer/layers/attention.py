@@ -6,7 +6,6 @@ w width of the model.
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -205,7 +204,9 @@ class MultiHeadAttention(keras.layers.Layer):
             if unruled and cache is None and not return_attention_scores:
                 mask = combined_mask(padding_mask, keras_mask)
                 return self.output_projection(
-                    self._attend_in_window(queries, keys, values, training, mask, use_causal_mask)
+                    self._attend_in_window(
+                        queries, keys, values, training, self.attention_window, mask, use_causal_mask
+                    )
                 )
             near = window_mask(ops.shape(query)[1], ops.shape(keys)[2], self.attention_window, offset)
             attention_mask = near if attention_mask is None else ops.logical_and(attention_mask, near)
@@ -296,7 +297,7 @@ class MultiHeadAttention(keras.layers.Layer):
         return self._joined_heads(chunked_attention(query, key, value, dropout=dropout, **options), batch, length)
 
     def _attend_in_window(
-        self, query: Any, key: Any, value: Any, training: bool | None, mask: Any, use_causal_mask: bool
+        self, query: Any, key: Any, value: Any, training: bool | None, window: int, mask: Any, use_causal_mask: bool
     ) -> Any:
         """Attention of `query [b, h, n, d]` over the keys and values `[b, g, n, d]` around each: `[b, n, h*d]`.
 
@@ -313,13 +314,20 @@ class MultiHeadAttention(keras.layers.Layer):
 
         def in_window() -> Any:
             scaled = query * ops.cast(1 / math.sqrt(self.key_dim), query.dtype)
-            drop = functools.partial(self.dropout_layer, training=training)
-            context = windowed_attention(scaled, key, value, self.attention_window, mask, use_causal_mask, drop)
+            context = windowed_attention(
+                scaled,
+                key,
+                value,
+                window,
+                mask,
+                use_causal_mask,
+                dropout=lambda weights: self.dropout_layer(weights, training=training),
+            )
             return self._joined_heads(context, batch, length)
 
         if isinstance(length, int):
-            return in_full() if length <= self.attention_window + 1 else in_window()
-        return ops.cond(length <= self.attention_window + 1, in_full, in_window)
+            return in_full() if length <= window + 1 else in_window()
+        return ops.cond(length <= window + 1, in_full, in_window)
 
     def _joined_heads(self, context: Any, batch: Any, length: Any) -> Any:
         context = ops.transpose(context, (0, 2, 1, 3))

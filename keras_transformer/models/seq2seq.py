@@ -148,7 +148,7 @@ class Seq2SeqTransformer(keras.Model):
             self.encoder_norm = make_normalization(normalization, layer_norm_epsilon, dtype=dtype, name="encoder_norm")
             self.decoder_norm = make_normalization(last, layer_norm_epsilon, dtype=dtype, name="decoder_norm")
         self.center_embeddings = center_embeddings
-        self.copy_head = CopyHead(use_bias, dtype=dtype, name="copy") if copy else None
+        self.copy_head: Any = CopyHead(use_bias, dtype=dtype, name="copy") if copy else None
 
         # === Functional graph ===
         source_ids = keras.Input((None,), dtype="int32", name="source_ids")

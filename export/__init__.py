@@ -8,8 +8,10 @@ from keras_transformer._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "Answer": "artifact",
+        "Answer": "text_artifact",
         "Artifact": "artifact",
+        "TextArtifact": "text_artifact",
+        "TextOptions": "text_task",
         "ExportError": "checks",
         "Limits": "limits",
         "benchmark": "benchmarking",

@@ -17,16 +17,17 @@ def main(run: str) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     warnings.simplefilter("ignore")
-    from keras_transformer.generation import SearchOptions, load
+    from keras_transformer.export.tasks import read_task
+    from keras_transformer.training.run_directory import RunDirectory
 
-    given = json.load(sys.stdin)
-    search = SearchOptions(**given["search"])
-    predictor = load(run)
+    given, directory = json.load(sys.stdin), RunDirectory(run)
+    task, _ = read_task(directory)
+    answer = task.answerer(directory, given["settings"])
     seconds = []
     for text in given["texts"]:
-        predictor.predict([text], search=search)  # builds the graph for this length
+        answer([text])  # builds the graph for this length
         start = time.perf_counter()
-        predictor.predict([text], search=search)
+        answer([text])
         seconds.append(time.perf_counter() - start)
     json.dump(seconds, sys.stdout)
 

@@ -1,4 +1,7 @@
-"""Runs an exported file: strings in, strings out, with NumPy and ai-edge-litert alone."""
+"""Exported files, whatever their task: opened, checked against their folder's manifest, and run on bytes.
+
+Needs NumPy and ai-edge-litert alone.
+"""
 
 from __future__ import annotations
 
@@ -6,217 +9,77 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from keras_transformer.errors import UserError, close_matches
-from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT, TARGET_UNFINISHED, cut_at_character
-from keras_transformer.generation.alignment import Alignment, align_words
-from keras_transformer.generation.options import SearchOptions
+from keras_transformer.export.limits import cut_at_character
 
 MANIFEST = "manifest.json"
-START_ID, END_ID = 1, 2  # as BytePieceTokenizer has them
-NO_ANSWER = -1e29  # the score of an answer that a search did not find is below this
-WARNINGS = {
-    SOURCE_LONG: "has more pieces than the model was trained on: the answer may be poor",
-    TARGET_UNFINISHED: "has an answer that reached its limit of pieces without an end",
-    TARGET_CUT: "has an answer that was cut for want of room",
-}
 
 
-class Answer(NamedTuple):
-    """What a file answers to one text.
-
-    Attributes:
-        text: the answer.
-        score: what answers are ordered by: the log-probability, with the penalties of the search if there are any.
-        status: 0, or the sum of 1 (the source was cut), 2 (the answer reached its limit of pieces without an end),
-            4 (the answer was cut at `max_target_bytes`) and 8 (the source has more pieces than the model was trained
-            on). What else a file can say does not happen here, where inputs are checked before.
-    """
-
-    text: str
-    score: float
-    status: int
-
-
-class RawAnswer(NamedTuple):
-    """The same in bytes."""
-
-    text: bytes
-    score: float
-    status: int
-
-
-class Artifact:
-    """A `.tflite` file that takes and gives text. One interpreter serves all calls: use one `Artifact` a thread.
+class Artifact(ABC):
+    """A `.tflite` file that takes text. One interpreter serves all calls: use one `Artifact` a thread.
 
     Args:
         path: of the file.
         num_threads: threads of the interpreter.
+        interpreter: of the file, where there is one already.
 
     Attributes:
-        signature: name of the file's signature.
-        max_source_bytes, max_target_bytes: room for source and answer.
+        signature: name of the file's main signature.
+        max_source_bytes: room for a text.
 
     Raises:
         UserError: the file is missing, damaged or of another kind.
-
-    Example:
-        ```python
-        translator = open_artifact("dist/mine", "int8")
-        translator.predict(["A man rides a bike."])  # ["Ein Mann fährt Fahrrad."]
-        ```
     """
 
-    def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
+    def __init__(self, path: str | os.PathLike[str], num_threads: int = 1, interpreter: Any = None) -> None:
         self.path = Path(path)
-        self._interpreter = _open_interpreter(self.path, num_threads)
+        self._interpreter = interpreter or _open_interpreter(self.path, num_threads)
         self._runners: dict[str, Any] = {}
-        self.signature = _text_signature(self.path, self._interpreter.get_signature_list())
-        runner = self._runner(self.signature)
-        self.max_source_bytes = int(runner.get_input_details()["text"]["shape"][1])
-        self.max_target_bytes = int(runner.get_output_details()["text"]["shape"][1])
+        signature = self.main_signature(self._interpreter.get_signature_list())
+        if signature is None:
+            raise _of_no_task(self.path)
+        self.signature = signature
+        self.max_source_bytes = int(self._runner(signature).get_input_details()["text"]["shape"][1])
 
+    @classmethod
+    @abstractmethod
+    def main_signature(cls, signatures: Mapping[str, Mapping[str, Sequence[str]]]) -> str | None:
+        """Returns the signature that this class calls, by names of inputs and outputs; None if the file has none."""
+
+    @abstractmethod
     def predict(self, texts: Sequence[str], cut: bool = False) -> list[str]:
-        """Returns an answer to each text; see `generate`."""
-        return [answer.text for answer in self.generate(texts, cut=cut)]
+        """Returns the answer to each text as text. `cut` changes nothing: a file always cuts."""
 
-    def generate(self, texts: Sequence[str], cut: bool = False) -> list[Answer]:
-        """Returns an answer with score and status to each text, in order. An empty text has an empty answer.
+    @abstractmethod
+    def run(self, source: bytes) -> Any:
+        """Calls the file once: the first `max_source_bytes` of any bytes, with their number before any cut.
 
-        A text of more than `max_source_bytes` is cut there, before the character that does not fit: the file has no
-        room for more. That, and whatever else `status` says, is a `UserWarning`.
-
-        Args:
-            texts: strings.
-            cut: taken for likeness with a model of a run directory, which could answer longer texts; changes nothing.
+        Returns: the answer, which has the `numbers` that must be finite, `golden()`, what `golden.json` holds of it,
+            and `is_golden(entry)`.
         """
-        return [answers[0] for answers in self._generate(texts, self.signature, {})]
-
-    def generate_n_best(self, texts: Sequence[str]) -> list[list[Answer]]:
-        """Returns the N best answers to each text, or fewer where there are no more; of a file exported with N.
-
-        Raises:
-            UserError: the file was exported without.
-        """
-        return self._generate(texts, f"{self.signature}_n_best", {})
-
-    def sample(self, texts: Sequence[str], seed: int = 0, temperature: float = 1.0) -> list[list[Answer]]:
-        """Returns N answers to each text, drawn at random; of a file exported with samples. A seed repeats.
-
-        Raises:
-            UserError: the file was exported without, or a number is out of its range; see `SearchOptions`.
-        """
-        SearchOptions(samples=1, seed=seed, temperature=temperature)  # raises if they are out of their range
-        draw = {"seed": np.array([seed], np.int32), "temperature": np.array([temperature], np.float32)}
-        return self._generate(texts, "sample", draw)
-
-    def align(self, text: str, answer: str) -> Alignment:
-        """Returns where the model looks in a text for each word of an answer; of a file exported with alignments.
-
-        What does not fit into the file is cut off, text and answer each before the character that does not fit.
-
-        Raises:
-            UserError: the file was exported without, or a text is empty.
-        """
-        runner = self._runner("align")
-        source = cut_at_character(text.encode("utf-8", "surrogatepass"), self.max_source_bytes)
-        target = cut_at_character(answer.encode("utf-8", "surrogatepass"), self.max_target_bytes)
-        padded = np.zeros((1, self.max_target_bytes), np.uint8)
-        padded[0, : len(target)] = np.frombuffer(target, np.uint8)
-        found = runner(**self._source(source), answer=padded, answer_length=np.array([len(target)], np.int32))
-        pieces = [
-            _pieces(content, found[f"{side}_ends"][0, : found[f"{side}_pieces"][0]])
-            for side, content in (("text", source), ("answer", target))
-        ]
-        return align_words(found["weights"][0, : len(pieces[1]), : len(pieces[0])], *pieces)
 
     def has(self, signature: str) -> bool:
         """Returns whether the file was exported with a signature."""
         return signature in self._interpreter.get_signature_list()
 
-    def count(self, signature: str) -> int:
-        """Returns how many answers a signature gives to one text.
-
-        Raises:
-            UserError: the file was exported without it.
-        """
-        return int(self._runner(signature).get_output_details()["text"]["shape"][0])
-
-    def stream(self, text: str) -> Iterator[str]:
-        """Yields the answer as it grows, a piece at a time: greedy search in Python over `encode` and `decode_step`.
-
-        What an app does that shows an answer while it is made, or that has a search of its own.
-
-        Example:
-            ```python
-            for text in open_artifact("dist/mine").stream("A man rides a bike."):
-                print(text)
-            ```
-        """
-        step, detokenize = self._runner("decode_step"), self._runner("detokenize")
-        memory = self._runner("encode")(**self._source(text.encode("utf-8", "surrogatepass")))
-        del memory["status"]
-        if memory.pop("pieces")[0] == 0:
-            return
-        state = {
-            name: np.zeros(spec["shape"], spec["dtype"])
-            for name, spec in step.get_input_details().items()
-            if name.startswith("cache_")
-        }
-        ids = np.zeros(detokenize.get_input_details()["ids"]["shape"], np.int32)
-        last = START_ID
-        for index in range(ids.shape[1]):
-            position = {"ids": np.array([last], np.int32), "index": np.array([index], np.int32)}
-            state = step(**position, **memory, **state)
-            del state["status"]
-            last = int(state.pop("logits")[0].argmax())
-            if last == END_ID:
-                return
-            ids[0, index] = last
-            found = detokenize(ids=ids, length=np.array([index + 1], np.int32))
-            yield found["text"][0, : found["text_length"][0]].tobytes().decode("utf-8", "replace")
-
-    def run(self, source: bytes) -> RawAnswer:
-        """Calls the file once: the first `max_source_bytes` of any bytes, with their number before any cut."""
-        return self._run(source, self.signature, {})[0]
-
-    def _generate(self, texts: Sequence[str], signature: str, more: Mapping[str, np.ndarray]) -> list[list[Answer]]:
-        if isinstance(texts, str):
-            raise TypeError("predict and generate take a list of strings; received one string")
-        return [self._answers(number, text, signature, more) for number, text in enumerate(texts, 1)]
-
-    def _answers(self, number: int, text: str, signature: str, more: Mapping[str, np.ndarray]) -> list[Answer]:
+    def _fitting(self, number: int, text: str) -> tuple[bytes, bool]:
+        """Returns the bytes of a text that fit, and whether they are not all, which is warned of."""
         source = text.encode("utf-8", "surrogatepass")
         fitting = cut_at_character(source, self.max_source_bytes)
-        is_cut = len(fitting) < len(source)
-        if is_cut:
-            _warn(
+        if len(fitting) < len(source):
+            warn(
                 f"text {number} has {len(source)} bytes, more than the {self.max_source_bytes} that this file takes: "
-                "it was cut there"
+                "it was cut there",
+                stacklevel=7,
             )
-        found = [raw for raw in self._run(fitting, signature, more) if raw.score > NO_ANSWER]
-        found = found if source else found[:1]  # an empty text has one empty answer, as in Keras
-        for flag, meaning in WARNINGS.items():
-            if any(raw.status & flag for raw in found):
-                _warn(f"text {number} {meaning}")
-        return [
-            Answer(raw.text.decode("utf-8", "replace"), raw.score, raw.status | (SOURCE_CUT if is_cut else 0))
-            for raw in found
-        ]
-
-    def _run(self, source: bytes, signature: str, more: Mapping[str, np.ndarray]) -> list[RawAnswer]:
-        found = self._runner(signature)(**self._source(source), **more)
-        return [
-            RawAnswer(text[:length].tobytes(), float(score), int(status))
-            for text, length, score, status in zip(
-                *(found[name] for name in ("text", "text_length", "score", "status")), strict=True
-            )
-        ]
+        return fitting, len(fitting) < len(source)
 
     def _source(self, source: bytes) -> dict[str, np.ndarray]:
         text = np.zeros((1, self.max_source_bytes), np.uint8)
@@ -235,12 +98,9 @@ class Artifact:
         return self._runners[signature]
 
 
-def _pieces(text: bytes, ends: Sequence[int]) -> list[bytes]:
-    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, UserWarning, stacklevel=5)
+def warn(text: str, stacklevel: int = 6) -> None:
+    """Warns whoever called the method that called the one that calls this."""
+    warnings.warn(text, UserWarning, stacklevel=stacklevel)
 
 
 def open_artifact(path: str | os.PathLike[str], precision: str | None = None, num_threads: int = 1) -> Artifact:
@@ -271,7 +131,23 @@ def open_artifact(path: str | os.PathLike[str], precision: str | None = None, nu
         manifest = read_manifest(path.parent)
         if path.name in manifest["files"]:
             _check_digest(path, manifest)
-    return Artifact(path, num_threads)
+    return _opened(path, num_threads)
+
+
+def _opened(path: Path, num_threads: int) -> Artifact:
+    """Opens a file with the class that runs its main signature."""
+    from keras_transformer.export.tasks import find_task, task_names  # they import this module
+
+    interpreter = _open_interpreter(path, num_threads)
+    signatures = interpreter.get_signature_list()
+    for kind in dict.fromkeys(find_task(name).File for name in task_names()):
+        if kind.main_signature(signatures) is not None:
+            return kind(path, num_threads, interpreter)
+    raise _of_no_task(path)
+
+
+def _of_no_task(path: Path) -> UserError:
+    return UserError(f"{path} takes no text as these files do: export it with keras-transformer export")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -335,12 +211,3 @@ def _open_interpreter(path: Path, num_threads: int) -> Any:
     except (ValueError, RuntimeError) as error:
         first_line = str(error).strip().partition("\n")[0]
         raise UserError(f"{path} is damaged or no .tflite file: {first_line}") from None
-
-
-def _text_signature(path: Path, signatures: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
-    """Returns the signature from text to text: the one with these inputs and outputs that is no n-best."""
-    for name, sides in signatures.items():
-        takes, gives = (set(sides[side]) for side in ("inputs", "outputs"))
-        if takes == {"text", "text_length"} and {"text", "status"} <= gives and "_n_best" not in name:
-            return name
-    raise UserError(f"{path} takes and gives no text: export it with keras-transformer export")

@@ -54,7 +54,7 @@ def _measure(folder: Path, precision: str, inputs: list[dict[str, Any]], steps: 
         start = time.perf_counter()
         answer = artifact.run(source)
         seconds.append((time.perf_counter() - start, entry["kind"] == "test"))
-        equal += answer.text == golden_source(entry["answers"][precision])
+        equal += answer.is_golden(entry["answers"][precision])
     timed = [one for one, is_test in seconds if is_test] or [one for one, _ in seconds]
     return {
         "load_ms": round(1000 * load_seconds, 2),

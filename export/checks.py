@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +120,11 @@ def check_saved_model(folder: Path, weights: int) -> None:
         raise ExportError(f"{folder.name} stores {size:,} bytes of variables, its weights take {least:,}")
 
 
-def check_finite(name: str, shown: str, score: float) -> None:
-    """Raises if the score of an answer is no number."""
-    if not np.isfinite(score):
-        raise ExportError(f"{name}: the answer to {shown!r:.80} has the score {score}")
+def check_finite(name: str, shown: str, numbers: Iterable[float]) -> None:
+    """Raises if a score or another number of an answer is none."""
+    for number in numbers:
+        if not np.isfinite(number):
+            raise ExportError(f"{name}: the answer to {shown!r:.80} has the score {number}")
 
 
 def check_same(name: str, differences: Sequence[Mapping[str, Any]]) -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_transformer.errors import UserError, close_matches
-from keras_transformer.export.artifact import Answer, RawAnswer
 from keras_transformer.export.limits import SOURCE_CUT, TARGET_UNFINISHED
+from keras_transformer.export.text_artifact import Answer, RawAnswer
 from keras_transformer.text.byte_pieces import FIRST_BYTE_ID, SPECIAL_PIECES, BytePieceTokenizer, text_bytes
 from keras_transformer.text.learn import _byte_characters
 

@@ -6,31 +6,24 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_transformer.export.artifact import RawAnswer
 from keras_transformer.export.sentences import Sentence
 
-NOTE = (
-    "Give each input's first max_source_bytes bytes and, as text_length, all its bytes. A float32 file is "
-    "to give these very bytes; an int8 file may round otherwise on another runtime and take another piece."
-)
 
+def make_golden(note: str, sentences: Sequence[Sentence], answers: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Returns what `golden.json` holds: for each sentence its bytes and, for each precision, the answer to it.
 
-def make_golden(sentences: Sequence[Sentence], answers: Mapping[str, Sequence[RawAnswer]]) -> dict[str, Any]:
-    """Returns what `golden.json` holds: for each sentence its bytes and, for each precision, the answer to it."""
+    Args:
+        note: how the answers are to be compared.
+        sentences: the inputs.
+        answers: of each file, as `Artifact.run` gives them.
+    """
     return {
-        "note": NOTE,
+        "note": note,
         "inputs": [
             {
                 "kind": sentence.kind,
-                **_bytes(sentence.source),
-                "answers": {
-                    precision: {
-                        **_bytes(found[number].text),
-                        "score": round(found[number].score, 4),
-                        "status": found[number].status,
-                    }
-                    for precision, found in answers.items()
-                },
+                **in_golden(sentence.source),
+                "answers": {precision: found[number].golden() for precision, found in answers.items()},
             }
             for number, sentence in enumerate(sentences)
         ],
@@ -42,5 +35,6 @@ def golden_source(entry: Mapping[str, Any]) -> bytes:
     return base64.b64decode(entry["base64"])
 
 
-def _bytes(text: bytes) -> dict[str, str]:
+def in_golden(text: bytes) -> dict[str, str]:
+    """Returns bytes as an entry holds them."""
     return {"text": text.decode("utf-8", "replace"), "base64": base64.b64encode(text).decode()}

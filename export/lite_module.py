@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +31,8 @@ from keras_transformer.layers.attention import KeyValues
 from keras_transformer.models.copying import CopyMemory
 from keras_transformer.models.seq2seq import DecoderMemory
 from keras_transformer.text import LitePieces
+
+Room = TypeVar("Room")
 
 SMALLEST_SIZE = 16  # pieces; below it a size of its own saves nothing
 
@@ -145,7 +147,7 @@ class LiteModule(tf.Module):
         found = self._answers(text, text_length, self._search_options, **draw)
         is_held = tf.logical_or(seed[0] < 0, held != temperature[0])
         new = tf.logical_and(is_held, text_length[0] >= 0)  # else the flag is there already
-        return {**found, "status": found["status"] + _flag(new, NUMBER_HELD)}
+        return {**found, "status": found["status"] + flag(new, NUMBER_HELD)}
 
     def align(
         self, text: tf.Tensor, text_length: tf.Tensor, answer: tf.Tensor, answer_length: tf.Tensor
@@ -175,14 +177,14 @@ class LiteModule(tf.Module):
         in_use = tf.logical_and(is_target[:, None], is_source)
         is_cut = tf.logical_or(pieces > room, answer_length[0] > self._limits.max_target_bytes)
         is_held = tf.logical_and(answer_length[0] < 0, text_length[0] >= 0)  # else the flag is there already
-        status = self._source_status(text_length[0], source_count) + _flag(is_cut, TARGET_CUT)
+        status = self._source_status(text_length[0], source_count) + flag(is_cut, TARGET_CUT)
         return {
             "weights": tf.where(in_use, weights, 0.0)[None],
             "text_pieces": source_count[None],
             "answer_pieces": count[None],
             "text_ends": self._ends(source)[None],
             "answer_ends": self._ends(target)[None],
-            "status": (status + _flag(is_held, NUMBER_HELD))[None],
+            "status": (status + flag(is_held, NUMBER_HELD))[None],
         }
 
     # Step by step, for an app with a loop of its own
@@ -210,7 +212,7 @@ class LiteModule(tf.Module):
         given, place = ids, index
         ids = tf.clip_by_value(ids, 0, model.vocabulary_size - 1)
         index = tf.clip_by_value(index[0], 0, self._predictor.max_target_length - 1)
-        status = _flag(ids != given, ID_HELD) + _flag(index != place, NUMBER_HELD)
+        status = flag(ids != given, ID_HELD) + flag(index != place, NUMBER_HELD)
         blocks = range(model.num_decoder_layers)
         memory = DecoderMemory(
             tuple(KeyValues(state[f"memory_keys_{i}"], state[f"memory_values_{i}"]) for i in blocks),
@@ -235,9 +237,7 @@ class LiteModule(tf.Module):
         text, text_length, is_cut = self._decode(held, count)
         is_strange = tf.logical_and(held != ids[0], tf.range(self._predictor.max_target_length) < count)
         status = (
-            _flag(is_cut, TARGET_CUT)
-            + _flag(tf.reduce_any(is_strange), ID_HELD)
-            + _flag(count != length[0], NUMBER_HELD)
+            flag(is_cut, TARGET_CUT) + flag(tf.reduce_any(is_strange), ID_HELD) + flag(count != length[0], NUMBER_HELD)
         )
         return {"text": text[None], "text_length": text_length[None], "status": status[None]}
 
@@ -271,8 +271,8 @@ class LiteModule(tf.Module):
         is_ended = tf.reduce_any(found.ids == end_id, axis=1)
         status = (
             self._source_status(text_length[0], count)
-            + _flag(tf.logical_and(is_text, tf.logical_not(is_ended)), TARGET_UNFINISHED)
-            + _flag(cuts, TARGET_CUT)
+            + flag(tf.logical_and(is_text, tf.logical_not(is_ended)), TARGET_UNFINISHED)
+            + flag(cuts, TARGET_CUT)
         )
         return {
             "text": texts,
@@ -283,9 +283,9 @@ class LiteModule(tf.Module):
 
     def _source_status(self, text_length: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         return (
-            _flag(text_length > self._limits.max_source_bytes, SOURCE_CUT)
-            + _flag(text_length < 0, NUMBER_HELD)
-            + _flag(count > self._predictor.max_source_length, SOURCE_LONG)
+            flag(text_length > self._limits.max_source_bytes, SOURCE_CUT)
+            + flag(text_length < 0, NUMBER_HELD)
+            + flag(count > self._predictor.max_source_length, SOURCE_LONG)
         )
 
     def _search(self, ids: tf.Tensor, count: tf.Tensor, options: SearchOptions, draw: Mapping[str, tf.Tensor]) -> Found:
@@ -353,7 +353,7 @@ class LiteModule(tf.Module):
 
 
 def in_smallest(
-    small: Sequence[Size], fits: Callable[[Size], tf.Tensor], at: Callable[[Size], Any], otherwise: Callable[[], Any]
+    small: Sequence[Room], fits: Callable[[Room], tf.Tensor], at: Callable[[Room], Any], otherwise: Callable[[], Any]
 ) -> Any:
     """Returns what `at` gives for the first size that `fits`, or what `otherwise` gives; nothing else is computed."""
     for size in reversed(small):
@@ -361,5 +361,6 @@ def in_smallest(
     return otherwise()
 
 
-def _flag(condition: tf.Tensor, flag: int) -> tf.Tensor:
+def flag(condition: tf.Tensor, flag: int) -> tf.Tensor:
+    """Returns a flag of the status, int32, where a condition holds, and 0 elsewhere."""
     return tf.cast(condition, tf.int32) * flag

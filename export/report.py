@@ -6,8 +6,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +14,24 @@ import numpy as np
 
 from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.checks import check_finite
-from keras_transformer.export.limits import SOURCE_CUT, TARGET_CUT
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.subprocesses import run_module
-from keras_transformer.export.tasks import Task
-from keras_transformer.export.verify import best_of, differences, file_answers, keras_answers
-from keras_transformer.generation import SearchOptions, TextToText
+from keras_transformer.export.task import TaskExport
+from keras_transformer.export.verify import file_answers
 
 TIMED_IN_KERAS = 20  # sentences; each builds a graph first
 LISTED = 20  # differences shown for each file
 KERAS = "keras"
 
 
-def make_report(
-    predictor: TextToText,
-    files: Mapping[str, Artifact],
-    pairs: Sequence[tuple[str, str]],
-    task: Task,
-    search: SearchOptions,
-    config: Mapping[str, Any],
-    run: Path,
-    steps: Steps,
-) -> dict[str, Any]:
+def make_report(export: TaskExport, files: Mapping[str, Artifact], run: Path, steps: Steps) -> dict[str, Any]:
     """Scores and times Keras and each file on the same sentences.
 
     Args:
-        predictor: the loaded run.
+        export: the run, with the examples of its test split.
         files: an opened file for each precision.
-        pairs: sources and references of the test split.
-        task, config: of the run.
-        search: how the files search, and Keras with them.
         run: its folder.
+        steps: told of the progress.
 
     Returns: what `report.json` holds: how it was measured, and in `results`, for "keras" and each precision, the
         scores, `ms_per_sentence`, `file_bytes`; for files also `agreement_with_keras` (percent of equal answers) and
@@ -56,42 +42,30 @@ def make_report(
         ExportError: a score is no number.
         UserError: the test split is empty.
     """
-    sources = [source.encode("utf-8", "surrogatepass") for source, _ in pairs]
-    references = [reference for _, reference in pairs]
-    tokenized = bool(config.get("tokenized", False))
-
-    def scored(texts: Sequence[bytes]) -> dict[str, Any]:
-        return task.scores([text.decode("utf-8", "replace") for text in texts], references, tokenized)
-
-    expected = keras_answers(predictor, sources, best_of(search), steps, "Keras on the test split")
-    results = {
-        KERAS: {
-            **scored([answer.text for answer in expected]),
-            **_keras_time(run, best_of(search), [s for s, _ in pairs]),
-        }
-    }
+    sources = [text.encode("utf-8", "surrogatepass") for text in export.texts]
+    expected = export.expected(sources, steps, "Keras on the test split")
+    results = {KERAS: {**export.scores(expected), **_keras_time(export, run)}}
     for precision, artifact in files.items():
         timed = file_answers(artifact, sources, steps, f"{precision} on the test split")
         answers = [answer for answer, _ in timed]
-        for (source, _), answer in zip(pairs, answers, strict=True):
-            check_finite(artifact.path.name, source, answer.score)
-        unlike = differences(predictor, sources, expected, answers, artifact.max_target_bytes)
+        for text, answer in zip(export.texts, answers, strict=True):
+            check_finite(artifact.path.name, text, answer.numbers)
+        unlike = export.differences(sources, expected, answers)
         results[precision] = {
-            **scored([answer.text for answer in answers]),
+            **export.scores(answers),
             "ms_per_sentence": round(1000 * float(np.median([seconds for _, seconds in timed])), 3),
             "file_bytes": artifact.path.stat().st_size,
             "agreement_with_keras": round(100 * (1 - len(unlike) / len(sources)), 2),
-            "sources_cut": sum(bool(answer.status & SOURCE_CUT) for answer in answers),
-            "answers_cut": sum(bool(answer.status & TARGET_CUT) for answer in answers),
+            **export.counts(answers),
             "differences": len(unlike),
             "ties": sum(found["tie"] for found in unlike),
             "shown": unlike[:LISTED],
         }
     return {
-        "task": task.name,
-        "headline": task.headline,
-        "sentences": len(pairs),
-        "tokenized": tokenized,
+        "task": export.task.name,
+        "headline": export.task.headline,
+        "sentences": len(sources),
+        **export.measured,
         "timing": f"median milliseconds a sentence, batch 1, one thread; Keras: the first {TIMED_IN_KERAS} sentences, "
         "each timed on its second call",
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
@@ -99,9 +73,10 @@ def make_report(
     }
 
 
-def _keras_time(run: Path, search: SearchOptions, texts: Sequence[str]) -> dict[str, Any]:
+def _keras_time(export: TaskExport, run: Path) -> dict[str, Any]:
     """Returns milliseconds a sentence and the size of the weights' file. Where timing fails there is no time."""
-    given = json.dumps({"search": asdict(search), "texts": [text for text in texts if text][:TIMED_IN_KERAS]})
+    texts = [text for text in export.texts if text][:TIMED_IN_KERAS]
+    given = json.dumps({"settings": export.settings, "texts": texts})
     with tempfile.TemporaryFile() as errors:
         status, output = run_module("_time_keras", [str(run)], errors, given)
     seconds = json.loads(output) if status == 0 else []

@@ -20,7 +20,7 @@ import java.io.File
 import java.nio.ByteBuffer
 import org.tensorflow.lite.Interpreter  // from com.google.ai.edge.litert:litert
 
-class Translator(file: File) {
+class $actor(file: File) {
     private val interpreter = Interpreter(file)
 
     fun $signature(source: String): String {

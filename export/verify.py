@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_transformer.export.artifact import Artifact, RawAnswer
+from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.limits import cut_at_character
 from keras_transformer.export.progress import Steps
+from keras_transformer.export.text_artifact import RawAnswer
 from keras_transformer.generation import SearchOptions, TextToText
 from keras_transformer.generation.options import GREEDY
 
@@ -30,7 +31,7 @@ class KerasAnswer(NamedTuple):
 class Timed(NamedTuple):
     """A file's answer to one text, and the seconds it took."""
 
-    answer: RawAnswer
+    answer: Any
     seconds: float
 
 

@@ -14,10 +14,10 @@ import tensorflow as tf
 from keras_transformer import cli
 from keras_transformer.errors import UserError
 from keras_transformer.export import ExportError, export_run, open_artifact
-from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.checks import check_alignment
 from keras_transformer.export.limits import NUMBER_HELD, SOURCE_CUT, SOURCE_LONG, TARGET_CUT, Limits
 from keras_transformer.export.lite_module import LiteModule
+from keras_transformer.export.text_artifact import TextArtifact
 from keras_transformer.generation import TextToText
 from tests.export.conftest import SIZED_SOURCE_BYTES, WORDS, read_json
 from tests.export.test_export_run import fresh_python
@@ -39,11 +39,11 @@ PAIRS = [  # for every size of the file: 16 pieces to 24, 32 to 40, 128 to 40
 
 
 @pytest.fixture(scope="module")
-def aligning(n_best_path: Path) -> Artifact:
+def aligning(n_best_path: Path) -> TextArtifact:
     return open_artifact(n_best_path)
 
 
-def call(artifact: Artifact, text: bytes, answer: bytes, *lengths: int) -> dict[str, np.ndarray]:
+def call(artifact: TextArtifact, text: bytes, answer: bytes, *lengths: int) -> dict[str, np.ndarray]:
     """The signature as an app calls it; lengths are those of the bytes unless given."""
     given = {}
     rooms = {"text": artifact.max_source_bytes, "answer": artifact.max_target_bytes}
@@ -58,7 +58,7 @@ def call(artifact: Artifact, text: bytes, answer: bytes, *lengths: int) -> dict[
 
 @pytest.mark.parametrize(("text", "answer"), PAIRS)
 def test_weights_of_pieces_are_those_of_keras(
-    aligning: Artifact, long_predictor: TextToText, text: str, answer: str
+    aligning: TextArtifact, long_predictor: TextToText, text: str, answer: str
 ) -> None:
     tokenizer = long_predictor.tokenizer
     sides = {"text": tokenizer.encode(text), "answer": tokenizer.encode(answer)}
@@ -76,12 +76,12 @@ def test_weights_of_pieces_are_those_of_keras(
     assert not found["weights"][0, :, columns:].any()
 
 
-def test_weights_differ(aligning: Artifact) -> None:
+def test_weights_differ(aligning: TextArtifact) -> None:
     """A model that looks everywhere alike proves nothing."""
     assert np.ptp(aligning.align("the man rides a bike", "Käse und über").weights, axis=0).max() > 0.05
 
 
-def test_words_are_those_of_keras(aligning: Artifact, long_predictor: TextToText) -> None:
+def test_words_are_those_of_keras(aligning: TextArtifact, long_predictor: TextToText) -> None:
     for text, answer in PAIRS:
         found, expected = aligning.align(text, answer), long_predictor.align(text, answer)
         assert found[:2] == expected[:2]
@@ -125,7 +125,7 @@ def test_int8_looks_about_there(n_best_path: Path, long_predictor: TextToText) -
     ],
 )
 def test_lengths_are_held_to_the_room(
-    aligning: Artifact, lengths: tuple[int, int], pieces: tuple[int, int], status: int
+    aligning: TextArtifact, lengths: tuple[int, int], pieces: tuple[int, int], status: int
 ) -> None:
     found = call(aligning, b"x" * SIZED_SOURCE_BYTES, b"y" * ANSWER_BYTES, *lengths)  # a piece is a byte
     assert found["status"].tolist() == [status]
@@ -135,7 +135,7 @@ def test_lengths_are_held_to_the_room(
     np.testing.assert_allclose(sums, [1.0] * in_use + [0.0] * (ANSWER_ROOM - in_use), atol=1e-5)
 
 
-def test_what_does_not_fit_is_cut(aligning: Artifact) -> None:
+def test_what_does_not_fit_is_cut(aligning: TextArtifact) -> None:
     found = aligning.align("ä" * SIZED_SOURCE_BYTES, " a" * ANSWER_BYTES)
     assert (len(found.text), len(found.answer)) == (1, ANSWER_ROOM)
     with pytest.raises(UserError, match=r"^an empty text has no alignment$"):
@@ -168,7 +168,7 @@ print(json.dumps({{name: value.numpy().tolist() for name, value in found.items()
             np.testing.assert_allclose(weights[: len(target), : len(source)], expected, atol=1e-4)
 
 
-def test_the_example_of_the_readme(n_best_path: Path, aligning: Artifact) -> None:
+def test_the_example_of_the_readme(n_best_path: Path, aligning: TextArtifact) -> None:
     readme = (n_best_path / "README.md").read_text(encoding="utf-8")
     assert "(decoder layer 0, mean of the heads 0, 1, both counted from 0)" in readme
     (code,) = re.findall(r"## The signature `align`\n.*?```python\n(.*?)```", readme, re.DOTALL)
@@ -189,7 +189,7 @@ def predicted(path: Path, *flags: str, capsys: pytest.CaptureFixture[str]) -> di
     return found
 
 
-def test_predict_with_a_file(n_best_path: Path, aligning: Artifact, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_with_a_file(n_best_path: Path, aligning: TextArtifact, capsys: pytest.CaptureFixture[str]) -> None:
     found = predicted(n_best_path / "model.tflite", "--json", "--align", capsys=capsys)
     expected = aligning.align("the man", found["answers"][0]["text"])
     assert (found["alignment"]["text"], found["alignment"]["answer"]) == expected[:2]

@@ -12,8 +12,8 @@ import pytest
 
 from keras_transformer.errors import UserError
 from keras_transformer.export import open_artifact
-from keras_transformer.export.artifact import Artifact, RawAnswer
 from keras_transformer.export.limits import NUMBER_HELD, SOURCE_CUT, cut_at_character
+from keras_transformer.export.text_artifact import RawAnswer, TextArtifact
 from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:text [0-9]+ has an answer that:U
 
 
 @pytest.fixture(scope="module")
-def artifact(artifact_path: Path) -> Artifact:
+def artifact(artifact_path: Path) -> TextArtifact:
     return open_artifact(artifact_path)
 
 
@@ -32,12 +32,12 @@ def copied(artifact_path: Path, tmp_path: Path) -> Path:
     return tmp_path / "dist"
 
 
-def test_what_it_knows_of_itself(artifact: Artifact) -> None:
+def test_what_it_knows_of_itself(artifact: TextArtifact) -> None:
     assert artifact.signature == "translate"
     assert (artifact.max_source_bytes, artifact.max_target_bytes) == (MAX_SOURCE_BYTES, MAX_TARGET_BYTES)
 
 
-def test_a_folder_and_its_file_are_the_same(artifact_path: Path, artifact: Artifact) -> None:
+def test_a_folder_and_its_file_are_the_same(artifact_path: Path, artifact: TextArtifact) -> None:
     texts = ["a man", "", "🚲", "のひと"]
     assert open_artifact(artifact_path / "model.tflite").predict(texts) == artifact.predict(texts)
 
@@ -48,17 +48,17 @@ def test_int8(artifact_path: Path) -> None:
     assert all(answer.score < 0 for answer in int8.generate(["a man", "Käse"]))
 
 
-def test_a_string_is_no_list(artifact: Artifact) -> None:
+def test_a_string_is_no_list(artifact: TextArtifact) -> None:
     with pytest.raises(TypeError, match="take a list of strings; received one string"):
         artifact.predict("a man")
 
 
-def test_an_empty_text(artifact: Artifact) -> None:
+def test_an_empty_text(artifact: TextArtifact) -> None:
     assert artifact.generate([""]) == [("", 0.0, 0)]
 
 
 @pytest.mark.parametrize("extra", [1, 500])
-def test_a_text_that_is_too_long(artifact: Artifact, extra: int) -> None:
+def test_a_text_that_is_too_long(artifact: TextArtifact, extra: int) -> None:
     text = "a man rides. " * 50
     message = rf"^text 2 has {MAX_SOURCE_BYTES + extra} bytes, more than the {MAX_SOURCE_BYTES} .*: it was cut there$"
     with pytest.warns(UserWarning, match=message):
@@ -67,14 +67,14 @@ def test_a_text_that_is_too_long(artifact: Artifact, extra: int) -> None:
     assert cut.status == short.status | 1 != short.status
 
 
-def test_a_character_is_not_cut_in_two(artifact: Artifact) -> None:
+def test_a_character_is_not_cut_in_two(artifact: TextArtifact) -> None:
     text = "x" + "ä" * MAX_SOURCE_BYTES
     with pytest.warns(UserWarning, match="it was cut there"):
         cut = artifact.predict([text])
     assert cut == artifact.predict([text[: MAX_SOURCE_BYTES // 2]])
 
 
-def test_no_warning_without_cause(artifact: Artifact) -> None:
+def test_no_warning_without_cause(artifact: TextArtifact) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "text [0-9]+ has an answer that")
@@ -101,7 +101,7 @@ def test_no_warning_without_cause(artifact: Artifact) -> None:
     ],
 )
 def test_a_status_becomes_a_warning(
-    artifact: Artifact, monkeypatch: pytest.MonkeyPatch, status: int, warned: list[str]
+    artifact: TextArtifact, monkeypatch: pytest.MonkeyPatch, status: int, warned: list[str]
 ) -> None:
     monkeypatch.setattr(artifact, "_run", lambda *_: [RawAnswer(b"ja", -1.5, status)])
     with warnings.catch_warnings(record=True) as caught:
@@ -110,13 +110,13 @@ def test_a_status_becomes_a_warning(
     assert [str(warning.message) for warning in caught] == warned
 
 
-def test_an_answer_that_does_not_exist_is_left_out(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_does_not_exist_is_left_out(artifact: TextArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [RawAnswer(b"ja", -1.5, 0), RawAnswer(b"", -1e30, 2)]
     monkeypatch.setattr(artifact, "_run", lambda *_: found)
     assert artifact.generate_n_best(["a man"]) == [[("ja", -1.5, 0)]]
 
 
-def test_lengths_are_held_to_the_room(artifact: Artifact) -> None:
+def test_lengths_are_held_to_the_room(artifact: TextArtifact) -> None:
     """The file itself, given what no caller should give."""
     import numpy as np
 
@@ -128,7 +128,7 @@ def test_lengths_are_held_to_the_room(artifact: Artifact) -> None:
         assert found["text_length"][0] == (len(whole.text) if length > 0 else 0)
 
 
-def test_what_follows_the_text_has_no_effect(artifact: Artifact) -> None:
+def test_what_follows_the_text_has_no_effect(artifact: TextArtifact) -> None:
     import numpy as np
 
     text = np.full((1, MAX_SOURCE_BYTES), 255, np.uint8)

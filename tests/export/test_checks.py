@@ -11,7 +11,6 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_transformer.export import checks
-from keras_transformer.export.artifact import Artifact, RawAnswer
 from keras_transformer.export.checks import ExportError
 from keras_transformer.export.convert import convert
 from keras_transformer.export.flatbuffer import (
@@ -26,6 +25,7 @@ from keras_transformer.export.limits import Limits
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.share_embedding import share_embedding
 from keras_transformer.export.signatures import lite_signatures
+from keras_transformer.export.text_artifact import RawAnswer, TextArtifact
 from keras_transformer.export.verify import differences, keras_answers
 from keras_transformer.generation import TextToText
 from keras_transformer.generation.options import GREEDY
@@ -166,7 +166,7 @@ def test_a_saved_model_with_its_weights_twice(artifact_path: Path, predictor: Te
 @pytest.mark.parametrize("score", [float("nan"), float("-inf")])
 def test_a_score_that_is_no_number(score: float) -> None:
     with pytest.raises(ExportError, match=rf"x: the answer to 'a man' has the score {score}"):
-        checks.check_finite("x", "a man", score)
+        checks.check_finite("x", "a man", [0.5, score])
 
 
 def test_answers_that_differ_from_keras() -> None:
@@ -233,7 +233,9 @@ def test_writing_keeps_a_file_as_it_is(
     write_model(model, tmp_path / "x.tflite")
     again = read_model(tmp_path / "x.tflite")
     assert signatures(again) == expected
-    assert Artifact(tmp_path / "x.tflite").run(b"a man") == Artifact(artifact_path / "model.tflite").run(b"a man")
+    assert TextArtifact(tmp_path / "x.tflite").run(b"a man") == TextArtifact(artifact_path / "model.tflite").run(
+        b"a man"
+    )
     assert _places(tmp_path / "x.tflite")
     assert not any(place % 16 for place in _places(tmp_path / "x.tflite")), "data must begin at multiples of 16"
 

@@ -233,11 +233,11 @@ def test_a_run_of_another_task(run_path: Path, tmp_path: Path) -> None:
 def test_an_interruption_leaves_what_was_there(
     monkeypatch: pytest.MonkeyPatch, run_path: Path, tmp_path: Path, error: BaseException
 ) -> None:
-    def stop(predictor: TextToText, task: object, limits: object, search: object, folder: Path, steps: object) -> None:
+    def stop(export: object, folder: Path, steps: object) -> None:
         (folder / "half").write_text("half")
         raise error
 
-    monkeypatch.setattr(run, "save_text_model", stop)
+    monkeypatch.setattr(run, "save_model", stop)
     with pytest.raises(type(error)):
         export_run(run_path, tmp_path / "new")
     assert not list(tmp_path.iterdir())

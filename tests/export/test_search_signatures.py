@@ -15,11 +15,11 @@ import tensorflow as tf
 
 from keras_transformer.errors import UserError
 from keras_transformer.export import export_run, open_artifact
-from keras_transformer.export.artifact import Answer, Artifact
 from keras_transformer.export.flatbuffer import operator_name, read_model, signatures
 from keras_transformer.export.limits import ID_HELD, NUMBER_HELD, SOURCE_CUT, SOURCE_LONG, TARGET_CUT, Limits
 from keras_transformer.export.lite_module import LiteModule, Size, sizes
 from keras_transformer.export.signatures import described, lite_signatures
+from keras_transformer.export.text_artifact import Answer, TextArtifact
 from keras_transformer.generation import Generated, SearchOptions, TextToText
 from tests.export.conftest import (
     MAX_SOURCE_BYTES,
@@ -44,17 +44,17 @@ TEXTS = [*sentences(24), " ".join(WORDS), "0123456789" * 4, "ä" * 20, "🚲"]
 
 
 @pytest.fixture(scope="module")
-def n_best(n_best_path: Path) -> Artifact:
+def n_best(n_best_path: Path) -> TextArtifact:
     return open_artifact(n_best_path)
 
 
 @pytest.fixture(scope="module")
-def samples(samples_path: Path) -> Artifact:
+def samples(samples_path: Path) -> TextArtifact:
     return open_artifact(samples_path)
 
 
 @pytest.fixture(scope="module")
-def greedy(artifact_path: Path) -> Artifact:
+def greedy(artifact_path: Path) -> TextArtifact:
     return open_artifact(artifact_path)
 
 
@@ -149,7 +149,7 @@ def _operations(graph: Any) -> list[str]:
     ],
 )
 def test_a_text_that(
-    n_best: Artifact,
+    n_best: TextArtifact,
     long_predictor: TextToText,
     expected: list[list[Generated]],
     what: str,
@@ -162,7 +162,7 @@ def test_a_text_that(
     check_equal(n_best.generate_n_best([TEXTS[row] for row in rows]), [expected[row] for row in rows])
 
 
-def test_the_best_is_the_first_of_the_n_best(n_best: Artifact) -> None:
+def test_the_best_is_the_first_of_the_n_best(n_best: TextArtifact) -> None:
     best = n_best.generate(TEXTS)
     assert len({answer.text for answer in best}) > 12, "a model that says the same to all proves nothing"
     for one, answers in zip(best, n_best.generate_n_best(TEXTS), strict=True):
@@ -213,7 +213,9 @@ def test_every_rule_in_every_form(
 
 
 @pytest.mark.parametrize(("seed", "temperature"), [(0, 1.0), (7, 0.5), (2**31 - 1, 0.3)])
-def test_draws_are_those_of_keras(samples: Artifact, long_predictor: TextToText, seed: int, temperature: float) -> None:
+def test_draws_are_those_of_keras(
+    samples: TextArtifact, long_predictor: TextToText, seed: int, temperature: float
+) -> None:
     texts = [text for text in TEXTS if len(text.encode()) <= MAX_SOURCE_BYTES]
     found = samples.sample(texts, seed=seed, temperature=temperature)
     search = SearchOptions(samples=4, seed=seed, temperature=temperature)
@@ -221,18 +223,18 @@ def test_draws_are_those_of_keras(samples: Artifact, long_predictor: TextToText,
     assert len({answer.text for answer in found[0]}) > 1
 
 
-def test_a_seed_repeats(samples: Artifact) -> None:
+def test_a_seed_repeats(samples: TextArtifact) -> None:
     first = samples.sample(TEXTS[:4], seed=3)
     assert samples.sample(TEXTS[:4], seed=3) == first
     assert samples.sample(TEXTS[:4], seed=4) != first
 
 
-def test_a_file_that_draws_gives_the_likeliest_answer_too(samples: Artifact, long_predictor: TextToText) -> None:
+def test_a_file_that_draws_gives_the_likeliest_answer_too(samples: TextArtifact, long_predictor: TextToText) -> None:
     texts = TEXTS[:8]
     check_equal([[answer] for answer in samples.generate(texts)], long_predictor.generate_n_best(texts))
 
 
-def test_seed_and_temperature_are_held_to_their_range(samples: Artifact) -> None:
+def test_seed_and_temperature_are_held_to_their_range(samples: TextArtifact) -> None:
     """In the file, where nothing can be raised; from Python they are refused."""
     given = samples._source(b"a man")
 
@@ -266,7 +268,7 @@ def test_seed_and_temperature_are_held_to_their_range(samples: Artifact) -> None
 # What a file has, and what it was not given
 
 
-def test_an_empty_text_has_one_empty_answer(n_best: Artifact, samples: Artifact) -> None:
+def test_an_empty_text_has_one_empty_answer(n_best: TextArtifact, samples: TextArtifact) -> None:
     assert n_best.generate_n_best([""]) == [[("", 0.0, 0)]]
     assert samples.sample([""]) == [[("", 0.0, 0)]]
 
@@ -317,11 +319,11 @@ def test_signatures_without_steps(long_predictor: TextToText) -> None:
     assert list(LiteModule(long_predictor, limits, N_BEST).functions("translate")) == ["translate", "translate_n_best"]
 
 
-def test_how_many_answers_a_signature_gives(n_best: Artifact, samples: Artifact) -> None:
+def test_how_many_answers_a_signature_gives(n_best: TextArtifact, samples: TextArtifact) -> None:
     assert [n_best.count("translate"), n_best.count("translate_n_best"), samples.count("sample")] == [1, 3, 4]
 
 
-def test_a_missing_signature(greedy: Artifact, n_best: Artifact) -> None:
+def test_a_missing_signature(greedy: TextArtifact, n_best: TextArtifact) -> None:
     known = "decode_step, detokenize, encode, translate"
     message = rf"model.tflite has no signature '{{}}'; it has {known}: export the run with it$"
     with pytest.raises(UserError, match=message.format("translate_n_best")):
@@ -351,7 +353,7 @@ def test_options_that_an_export_cannot_keep(
 # A loop of one's own
 
 
-def test_the_stream_ends_in_the_answer(greedy: Artifact) -> None:
+def test_the_stream_ends_in_the_answer(greedy: TextArtifact) -> None:
     ended = set()
     for text in [text for text in TEXTS if len(text.encode()) <= MAX_SOURCE_BYTES]:
         answer, shown = greedy.run(text.encode()), list(greedy.stream(text))
@@ -363,13 +365,13 @@ def test_the_stream_ends_in_the_answer(greedy: Artifact) -> None:
     assert list(greedy.stream("")) == []
 
 
-def test_the_stream_of_a_file_with_a_beam_is_greedy(n_best: Artifact, long_predictor: TextToText) -> None:
+def test_the_stream_of_a_file_with_a_beam_is_greedy(n_best: TextArtifact, long_predictor: TextToText) -> None:
     for text in TEXTS[:6]:
         shown = list(n_best.stream(text))
         assert (shown[-1] if shown else "") == long_predictor.predict([text])[0]
 
 
-def step_inputs(artifact: Artifact, text: bytes) -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray]]:
+def step_inputs(artifact: TextArtifact, text: bytes) -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The runner of `decode_step`, the memory of a text, and empty caches."""
     step, memory = artifact._runner("decode_step"), artifact._runner("encode")(**artifact._source(text))
     del memory["pieces"], memory["status"]
@@ -377,7 +379,7 @@ def step_inputs(artifact: Artifact, text: bytes) -> tuple[Any, dict[str, np.ndar
     return step, memory, {name: np.zeros(d["shape"], d["dtype"]) for name, d in details if name.startswith("cache_")}
 
 
-def test_logits_of_a_step_are_those_of_keras(greedy: Artifact, predictor: TextToText) -> None:
+def test_logits_of_a_step_are_those_of_keras(greedy: TextArtifact, predictor: TextToText) -> None:
     step, memory, cache = step_inputs(greedy, b"a man rides")
     ids = [1, 265, 30, 266]
     source = predictor.tokenizer.encode("a man rides")[None]
@@ -389,7 +391,7 @@ def test_logits_of_a_step_are_those_of_keras(greedy: Artifact, predictor: TextTo
         np.testing.assert_allclose(cache.pop("logits")[0], wanted[index], atol=1e-4)
 
 
-def test_pieces_of_the_source(greedy: Artifact, predictor: TextToText) -> None:
+def test_pieces_of_the_source(greedy: TextArtifact, predictor: TextToText) -> None:
     for text in ("", "a man rides", "ä🚲"):
         found = greedy._runner("encode")(**greedy._source(text.encode()))
         assert found["pieces"].tolist() == [len(predictor.tokenizer.encode(text))]
@@ -408,7 +410,7 @@ def test_pieces_of_the_source(greedy: Artifact, predictor: TextToText) -> None:
         (-(2**31), NUMBER_HELD),
     ],
 )
-def test_status_of_encode(greedy: Artifact, given: int, status: int) -> None:
+def test_status_of_encode(greedy: TextArtifact, given: int, status: int) -> None:
     text = np.full((1, MAX_SOURCE_BYTES), ord("x"), np.uint8)  # a piece is a byte
     found = greedy._runner("encode")(text=text, text_length=np.array([given], np.int32))
     assert found["status"].tolist() == [status]
@@ -430,7 +432,7 @@ def test_status_of_encode(greedy: Artifact, given: int, status: int) -> None:
     ],
 )
 def test_ids_and_index_are_held_to_their_range(
-    greedy: Artifact, given: tuple[int, int], held: tuple[int, int], status: int
+    greedy: TextArtifact, given: tuple[int, int], held: tuple[int, int], status: int
 ) -> None:
     step, memory, cache = step_inputs(greedy, b"a man")
     found = [
@@ -443,7 +445,7 @@ def test_ids_and_index_are_held_to_their_range(
         np.testing.assert_array_equal(found[0][name], found[1][name])
 
 
-def test_text_of_strange_ids(greedy: Artifact, predictor: TextToText) -> None:
+def test_text_of_strange_ids(greedy: TextArtifact, predictor: TextToText) -> None:
     def text_of(ids: list[int], length: int, status: int = 0) -> bytes:
         padded = np.array([ids + [0] * (20 - len(ids))], np.int32)
         found = greedy._runner("detokenize")(ids=padded, length=np.array([length], np.int32))

@@ -24,7 +24,7 @@ from keras_transformer.training.config import ModelConfig
 GENERATED = {"train": 30_000, "validation": 300, "test": 1_000}  # reports of the built-in data
 NAMES = ("document", "summary")  # fields of the user's files, unless columns are given
 SAMPLES = 8  # summaries shown at every evaluation
-SEARCH = generation.SearchOptions(beam=4, length_penalty=1.0, coverage_penalty=0.01, no_repeat_ngram=4)
+SEARCH = generation.SearchOptions(beam=4, length_penalty=1.0, coverage_penalty=0.01, no_repeat_ngram=6)
 
 
 @dataclass

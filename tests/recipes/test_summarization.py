@@ -70,7 +70,7 @@ def errors_of(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> str:
 def test_the_config_has_the_search_and_the_copying(trained: Path) -> None:
     config = yaml.safe_load((trained / "config.yaml").read_text())
     assert config["model"]["copy"] is True
-    assert (config["search"]["beam"], config["search"]["no_repeat_ngram"]) == (4, 4)
+    assert (config["search"]["beam"], config["search"]["no_repeat_ngram"]) == (4, 6)
     summarizer = keras_transformer.load(trained)
     assert summarizer.model.copy_head is not None
     assert summarizer.default_search.beam == 4
@@ -83,7 +83,7 @@ def test_the_scores_and_the_corpus(trained: Path) -> None:
     assert {"rouge1", "rouge2", "rougeL", "rougeLsum", "lead3", "compression", "novel_2grams"} <= set(scores)
     assert scores["summaries"] == len(rows) > 0
     assert scores["rouge_options"].startswith("nrefs:2|")
-    assert scores["search"] == {"beam": 4, "length_penalty": 1.0, "coverage_penalty": 0.01, "no_repeat_ngram": 4}
+    assert scores["search"] == {"beam": 4, "length_penalty": 1.0, "coverage_penalty": 0.01, "no_repeat_ngram": 6}
     assert {len(row["references"]) for row in rows} <= {1, 2}
     summarizer = keras_transformer.load(trained)
     assert summarizer.predict([row["source"] for row in rows]) == [row["output"] for row in rows]
@@ -107,15 +107,15 @@ def test_a_run_searches_as_it_says(trained: Path, tmp_path: Path) -> None:
 
     _, commands = build_parsers()
     saved = search_of_run(str(trained))
-    assert saved == SearchOptions(beam=4, length_penalty=1.0, coverage_penalty=0.01, no_repeat_ngram=4)
+    assert saved == SearchOptions(beam=4, length_penalty=1.0, coverage_penalty=0.01, no_repeat_ngram=6)
 
     def asked(*flags: str) -> SearchOptions | None:
         return search_of(commands["evaluate"].parse_command([str(trained), *flags]), str(trained))
 
     assert asked() is None
-    assert asked("--beam", "2") == SearchOptions(beam=2, length_penalty=1.0, coverage_penalty=0.01, no_repeat_ngram=4)
-    assert asked("--beam", "1") == SearchOptions(no_repeat_ngram=4)
-    assert asked("--samples", "3") == SearchOptions(samples=3, no_repeat_ngram=4)
+    assert asked("--beam", "2") == SearchOptions(beam=2, length_penalty=1.0, coverage_penalty=0.01, no_repeat_ngram=6)
+    assert asked("--beam", "1") == SearchOptions(no_repeat_ngram=6)
+    assert asked("--samples", "3") == SearchOptions(samples=3, no_repeat_ngram=6)
 
 
 def test_evaluation_with_another_search_has_a_name_of_its_own(

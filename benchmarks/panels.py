@@ -19,6 +19,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from keras_transformer import recipe_kit as kit
 from keras_transformer import training
 from keras_transformer.data.feed import feed
 from keras_transformer.recipes import translation
@@ -43,8 +44,8 @@ def measure(preset: str, steps: int, rounds: int, folder: str) -> None:
     run = translation.open_run(config)
     tokenizer = translation.prepare_data(config, run)
     batches = translation.make_batches(config, run, tokenizer)
-    model = translation.build_model(config, run, tokenizer)
-    training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
+    model = kit.build_model(config, run, lambda: translation.new_model(config, tokenizer))
+    training_model = training.compile_for_training(model, config.training, translation.objective(config, tokenizer))
     samples = [(source, target, "") for source, target in run.read_examples("validation")[: translation.SAMPLES]]
     every = config.training.evaluate_every
     log = TensorBoardLog(run.logs)

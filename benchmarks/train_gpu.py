@@ -25,7 +25,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # read when keras is imported
 import jax
 import keras
 from jax import numpy as jnp
-from train_cases import ORIGINAL, PAD_ID, POLICIES, Case, assignments, full_batches, over_and_over, step_flops
+from train_cases import ORIGINAL, POLICIES, Case, assignments, full_batches, over_and_over, step_flops
 
 from keras_transformer import training
 from keras_transformer._files import write_json
@@ -87,7 +87,8 @@ def trainer(case: Case, seconds: float) -> Callable[[], float]:
     """Returns a function that trains for about so long and returns target tokens a second; warm."""
     keras.utils.set_random_seed(0)
     model = Seq2SeqTransformer(case.vocabulary_size, **case.model_arguments(), dtype=case.policy)
-    training_model = training.compile_for_training(model, case.training_config(), PAD_ID)
+    config = case.training_config()
+    training_model = training.compile_for_training(model, config, training.TokenObjective(config.label_smoothing))
     batches = full_batches(case)
 
     def fit(steps: int) -> float:

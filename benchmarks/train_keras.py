@@ -54,7 +54,8 @@ class OurTurn:
         keep_memory()  # as the command line does
         keras.utils.set_random_seed(0)
         model = Seq2SeqTransformer(case.vocabulary_size, **case.model_arguments(), dtype=case.policy)
-        self.model = training.compile_for_training(model, case.training_config(), PAD_ID)
+        config = case.training_config()
+        self.model = training.compile_for_training(model, config, training.TokenObjective(config.label_smoothing))
         self.batches = batches
         self.step = 0
 

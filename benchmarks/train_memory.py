@@ -98,7 +98,8 @@ def measure(given: str) -> float:
     case = Case(**values)
     keras.utils.set_random_seed(0)
     model = Seq2SeqTransformer(case.vocabulary_size, **case.model_arguments(), dtype=case.policy)
-    training_model = training.compile_for_training(model, case.training_config(), pad_id=0)
+    config = case.training_config()
+    training_model = training.compile_for_training(model, config, training.TokenObjective(config.label_smoothing))
     training_model.fit(step_data(case, FEW), steps_per_epoch=1, verbose=0)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what is free but resident would be used again unseen

@@ -28,6 +28,7 @@ from keras_transformer.export.progress import Steps
 from keras_transformer.export.target import check_target, new_folder
 from keras_transformer.export.task import Task
 from keras_transformer.export.tasks import read_task
+from keras_transformer.export.text_task import TextTask
 from keras_transformer.export.verify import differences, keras_answers
 from keras_transformer.generation import SearchOptions, TextToText, load
 from keras_transformer.models import Seq2SeqTransformer
@@ -89,6 +90,8 @@ def export_ctranslate2(
     directory = RunDirectory(run)
     directory.check_trained()
     task, _ = read_task(directory)
+    if not isinstance(task, TextTask):
+        raise UserError(f"CTranslate2 runs models that write text, which those of {task.name} do not")
     predictor = load(run)
     sources = [source for source, _ in directory.read_examples("test")[:TEST_LIMIT]]
     with new_folder(output, force) as folder:

@@ -63,7 +63,7 @@ def make_report(export: TaskExport, files: Mapping[str, Artifact], run: Path, st
         }
     return {
         "task": export.task.name,
-        "headline": export.task.headline,
+        "headline": export.headline,
         "sentences": len(sources),
         **export.measured,
         "timing": f"median milliseconds a sentence, batch 1, one thread; Keras: the first {TIMED_IN_KERAS} sentences, "

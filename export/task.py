@@ -110,6 +110,20 @@ class Task(ABC):
     def answerer(self, run: RunDirectory, settings: Mapping[str, Any]) -> Callable[[list[str]], object]:
         """Returns what answers texts in Keras, to be timed; `settings` are those of a `TaskExport`."""
 
+    @abstractmethod
+    def read(self, spec: str, artifact: Any) -> list[Any]:
+        """Reads examples of a file of the user: tuples whose first member is the text.
+
+        Raises:
+            UserError: the file cannot be used.
+        """
+
+    @abstractmethod
+    def file_scores(
+        self, artifact: Any, answers: Sequence[Any], examples: Sequence[Any], report: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Returns the scores of a file's answers to examples; `report` is what its folder reports, if there is one."""
+
 
 class TaskExport(ABC):
     """A run on its way out: what its files are to hold, and what they must answer.
@@ -148,6 +162,11 @@ class TaskExport(ABC):
     def texts(self) -> list[str]:
         """Texts of the test split."""
         return [example[0] for example in self.examples]
+
+    @property
+    def headline(self) -> str:
+        """The score that stands for the others."""
+        return self.task.headline
 
     @property
     def weights(self) -> int:

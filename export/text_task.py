@@ -105,3 +105,16 @@ class TextTask(Task):
 
         predictor, search = load(run.path), best_of(SearchOptions(**settings["search"]))
         return lambda texts: predictor.predict(texts, search=search)
+
+    def read(self, spec: str, artifact: Any) -> list[Any]:
+        """Reads sources with their references; see `Task.read`."""
+        from keras_transformer.data import read_pairs
+
+        return [row.fields for row in read_pairs(spec)]
+
+    def file_scores(
+        self, artifact: Any, answers: Sequence[Any], examples: Sequence[Any], report: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Returns the scores of translations and the like; see `Task.file_scores`."""
+        outputs = [answer.text.decode("utf-8", "replace") for answer in answers]
+        return self.score(outputs, [reference for _, reference in examples], bool(report.get("tokenized", False)))

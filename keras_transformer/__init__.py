@@ -5,5 +5,5 @@ from keras_transformer._lazy import lazy_exports
 __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_exports(
-    __name__, {"SearchOptions": "generation.options", "load": "generation.text_to_text"}
+    __name__, {"SearchOptions": "generation.options", "load": "predictors.loading"}
 )

@@ -70,11 +70,16 @@ def is_artifact(path: str) -> bool:
         UserError: it is neither.
     """
     check_exists(path)
-    if Path(path).suffix == ".tflite" or Path(path, "manifest.json").is_file():
+    if holds_artifact(path):
         return True
     if Path(path, "config.yaml").is_file():
         return False
     raise UserError(f"{path}: neither a run directory (no config.yaml) nor an artifact (no manifest.json)")
+
+
+def holds_artifact(path: str) -> bool:
+    """Returns whether an exported model is here: a .tflite file or an artifact folder."""
+    return Path(path).suffix == ".tflite" or Path(path, "manifest.json").is_file()
 
 
 def check_exists(path: str) -> None:

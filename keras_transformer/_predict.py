@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+from keras_transformer._discovery import is_artifact
 from keras_transformer._search_flags import AlignFlags, named_as_given
 from keras_transformer.errors import UserError
 from keras_transformer.generation.options import GREEDY, SearchOptions
+from keras_transformer.predictors.interface import Predictor
 
 Lines = Callable[[list[str]], list[list[str]]]  # texts -> for each the lines to print
 OF_A_FILE = ("n_best", "samples", "seed", "temperature")  # what can be asked of a file; the rest was set at export
@@ -21,6 +26,8 @@ def lines_of_run(model: Any, search: SearchOptions | None, cut: bool, as_json: b
     Raises:
         UserError: the search does not fit the model, or there is no such layer or head to align by.
     """
+    if hasattr(model, "answers"):  # a `Predictor` of another kind
+        return lines_of_predictor(model, search, cut, as_json, align)
     if search is not None:
         with named_as_given():
             model.decoder(search)  # raises now, not when the first line has come
@@ -41,12 +48,83 @@ def lines_of_run(model: Any, search: SearchOptions | None, cut: bool, as_json: b
     return lines
 
 
+def lines_of_predictor(
+    model: Predictor, search: SearchOptions | None, cut: bool, as_json: bool, align: AlignFlags | None
+) -> Lines:
+    """Returns what to do with texts for a model that does not write text; see `keras_transformer.predictors`.
+
+    Raises:
+        UserError: an option that belongs to models which write text.
+    """
+    refuse_search(search)
+    if align is not None:
+        raise UserError("--align is for models that write text; this one does not")
+    if not as_json:
+        return lambda texts: [[answer] for answer in model.predict(texts, cut=cut)]
+    return lambda texts: [[json.dumps(found, ensure_ascii=False)] for found in model.answers(texts, cut=cut)]
+
+
+def check_explain(arguments: argparse.Namespace) -> None:
+    """Raises a `UserError` for options of explanations that make no sense together."""
+    if arguments.html is not None:
+        if arguments.explain is None:
+            raise UserError("--html is what --explain writes: give --explain gradient or --explain attention too")
+        folder = Path(arguments.html).absolute().parent
+        if not folder.is_dir():
+            raise UserError(f"--html: no folder {str(folder)!r} to write {arguments.html!r} in")
+    if arguments.explain is not None and is_artifact(arguments.path):
+        raise UserError(f"--explain: {arguments.path} is an exported model; explanations need the run it was made of")
+
+
+def explained_lines(model: Any, method: str, as_json: bool, kept: list[Any] | None) -> Lines:
+    """Returns what explains texts: coloured on a terminal, else the heaviest words. `kept` collects them for a page.
+
+    Raises:
+        UserError: the model is no classifier.
+    """
+    from keras_transformer import explanations
+
+    if not hasattr(model, "classify"):
+        raise UserError("--explain is for models that classify; this one does not")
+    show = explanations.colored if sys.stdout.isatty() else explanations.plain
+
+    def lines(texts: list[str]) -> list[list[str]]:
+        found = [explanations.explain(model, text, method) for text in texts]
+        if kept is not None:
+            kept.extend(found)
+        if not as_json:
+            return [[show(one)] for one in found]
+        whole = zip(model.answers(texts), found, strict=True)
+        return [
+            [json.dumps({**answer, "explanation": explanations.as_json(one)}, ensure_ascii=False)]
+            for answer, one in whole
+        ]
+
+    return lines
+
+
+def write_explanations(path: str, found: list[Any]) -> None:
+    """Writes the page of explanations."""
+    from keras_transformer import explanations
+
+    explanations.write_page(path, found)
+
+
+def refuse_search(search: SearchOptions | None, why: str = " is for models that write text; this one does not") -> None:
+    """Raises a `UserError` that names an option of search, for a model that does not search, or not as asked."""
+    for field in fields(SearchOptions) if search is not None else ():
+        if getattr(search, field.name) != field.default:
+            raise UserError(f"--{field.name.replace('_', '-')}{why}")
+
+
 def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align: AlignFlags | None) -> Lines:
     """Returns what to do with texts for an exported file.
 
     Raises:
         UserError: an option that only the export can set, or that an exported file does not have.
     """
+    if not hasattr(model, "generate_n_best"):
+        return lines_of_predictor(model, search, False, as_json, align)
     search = search or GREEDY
     askable = (*OF_A_FILE, "beam") if search.n_best > 1 else OF_A_FILE  # n_best needs a beam as large
     for field in fields(SearchOptions):

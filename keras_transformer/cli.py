@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import io
 import json
 import os
@@ -19,9 +20,11 @@ from typing import Any, NoReturn, cast
 
 from keras_transformer import __version__
 from keras_transformer._discovery import (
+    check_exists,
     check_recipe,
     config_names,
     find_config,
+    holds_artifact,
     is_artifact,
     listed,
     recipe_names,
@@ -37,6 +40,7 @@ from keras_transformer.export.precisions import PRECISIONS
 from keras_transformer.training.run_directory import RunDirectory
 
 PROGRAM = "keras-transformer"
+EXPLANATIONS = ("gradient", "attention")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,23 +153,59 @@ def _configured(arguments: argparse.Namespace, parser: Parser) -> tuple[Any, Any
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
+    from keras_transformer._predict import refuse_search
+
+    check_exists(arguments.run)
+    if holds_artifact(arguments.run):
+        _print_result(_evaluate_file(arguments))
+        return 0
+    if arguments.precision is not None:
+        raise UserError(f"--precision: {arguments.run} is a run directory; only an artifact folder has several")
     _prepare_machine()
     recipe = importlib.import_module(f"keras_transformer.recipes.{task_of(arguments.run)}")
     names = ("data", "limit", "batch_tokens")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    options.update(_search_option(arguments))
+    searching = _search_option(arguments)
+    if "search" in inspect.signature(recipe.evaluate).parameters:
+        options.update(searching)
+    else:
+        refuse_search(searching.get("search"))
     with named_as_given():
         result = recipe.evaluate(arguments.run, **options)
     _print_result(result)
     return 0
 
 
+def _evaluate_file(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the scores of an exported file."""
+    from keras_transformer._predict import refuse_search
+
+    refuse_search(search_of(arguments), ": a file searches as it was exported; export the run with this option")
+    if arguments.batch_tokens is not None:
+        raise UserError("--batch-tokens: an exported file takes one text at a time; leave it out")
+    if arguments.data is None:
+        raise UserError(f"{arguments.run} has no test data in it: give --data FILE")
+    with filtered_stderr():  # LiteRT greets on standard error at its first run
+        exporting = importlib.import_module("keras_transformer.export")
+        exporting.open_artifact(arguments.run, arguments.precision).run(b"")
+    found = exporting.evaluate_artifact(arguments.run, arguments.data, arguments.precision, arguments.limit)
+    return dict(found)
+
+
 def predict(arguments: argparse.Namespace) -> int:
     from keras_transformer._lines import Answers, read_groups
-    from keras_transformer._predict import lines_of_file, lines_of_run
+    from keras_transformer._predict import (
+        check_explain,
+        explained_lines,
+        lines_of_file,
+        lines_of_run,
+        write_explanations,
+    )
 
     is_file = is_artifact(arguments.path)
     search, align = search_of(arguments, None if is_file else arguments.path), align_of(arguments)
+    explanations: list[Any] | None = [] if arguments.html else None
+    check_explain(arguments)
     if align is not None and not arguments.json:
         raise UserError("--align is printed as JSON: give --json too")
     if is_file:  # needs neither Keras nor TensorFlow
@@ -180,12 +220,16 @@ def predict(arguments: argparse.Namespace) -> int:
         RunDirectory(arguments.path).check_trained()  # before Keras is imported
         model = importlib.import_module("keras_transformer").load(arguments.path)
         lines = lines_of_run(model, search, arguments.cut, arguments.json, align)
+        if arguments.explain is not None:
+            lines = explained_lines(model, arguments.explain, arguments.json, explanations)
     groups: Iterable[list[bytes]] = [[os.fsencode(text) for text in arguments.text]]
     if not arguments.text:
         groups = read_groups(_standard_input())
     answers = Answers(lines, _warn, "text" if arguments.text else "line")
     for group in answers.to(groups):
         _write_lines(group)
+    if explanations is not None:
+        write_explanations(arguments.html, explanations)
     return 0
 
 
@@ -350,8 +394,11 @@ def _add_tune_lr(parser: Parser) -> None:
 
 
 def _add_evaluate(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="run directory that train left")
+    parser.add_argument("run", metavar="RUN_OR_ARTIFACT", help="run directory, artifact folder or .tflite file")
     parser.add_argument("--data", metavar="FILE", help="test data (default: the run's own test split)")
+    parser.add_argument(
+        "--precision", metavar="NAME", type=_precision, help="which file of an artifact folder (default: float32)"
+    )
     parser.add_argument("--limit", metavar="N", type=_count, help="score the first N items only")
     parser.add_argument("--batch-tokens", metavar="N", type=_count, help="tokens in a batch: fewer need less memory")
     add_search_flags(parser)
@@ -371,6 +418,12 @@ def _add_predict(parser: Parser) -> None:
         help="cut a text of more pieces than the model was trained on (an exported file always cuts, at its bytes)",
     )
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each text: scores and all")
+    parser.add_argument(
+        "--explain",
+        choices=EXPLANATIONS,
+        help="for a classifier's run: which words carried the decision, by gradient times input or attention rollout",
+    )
+    parser.add_argument("--html", metavar="FILE", help="with --explain: write the coloured texts there too")
     add_align_flags(parser, "with --json: how much each word of the answer looks at each word of the text")
     add_search_flags(parser)
 
@@ -391,7 +444,12 @@ def _add_export(parser: Parser) -> None:
         default="artifact",
         help="artifact: .tflite files and a SavedModel; ctranslate2: for servers, needs keras-transformer[ctranslate2]",
     )
-    parser.add_argument("--max-source-bytes", metavar="N", type=_count, help="room for a source (default: 256)")
+    parser.add_argument(
+        "--max-source-bytes",
+        metavar="N",
+        type=_count,
+        help="room for a text (default: 256; of a classifier or tagger four for each piece that it reads)",
+    )
     parser.add_argument("--max-target-bytes", metavar="N", type=_count, help="room for an answer (default: 512)")
     parser.add_argument(
         "--one-size",

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("keras_transformer", "recipes", "export")
 TENSORFLOW_HOMES = (
     "keras_transformer/_compiled.py",
+    "keras_transformer/_gradients.py",
     "keras_transformer/text/",
     "keras_transformer/training/distribution.py",
     "keras_transformer/training/tensorboard.py",

@@ -14,7 +14,18 @@ def scores(outputs: Sequence[str], references: Sequence[str], tokenized: bool = 
     return SummaryScorer([[reference] for reference in references]).scores(outputs)
 
 
-TASK = TextTask(
+class SummaryTask(TextTask):
+    """See `TextTask`."""
+
+    def read(self, spec: str, artifact: Any) -> list[Any]:
+        """Reads documents with a summary each; see `Task.read`."""
+        from keras_transformer.data import check_data, read_fields, read_pairs
+
+        rows = read_pairs(spec) if len(check_data(spec)) > 1 else read_fields(spec, ("document", "summary"))
+        return [row.fields for row in rows]
+
+
+TASK = SummaryTask(
     name="summarization",
     signature="summarize",
     does="sums up one document at a time",

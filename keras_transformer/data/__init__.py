@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from keras_transformer._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from keras_transformer.data.augmentation import Augmentation as Augmentation
     from keras_transformer.data.batching import Seq2SeqBatches as Seq2SeqBatches
+    from keras_transformer.data.batching import TokenBatches as TokenBatches
     from keras_transformer.data.conll import TagReport as TagReport
     from keras_transformer.data.conll import read_tagged as read_tagged
+    from keras_transformer.data.encoder_batches import EncoderBatches as EncoderBatches
+    from keras_transformer.data.encoder_batches import MaskedBatches as MaskedBatches
     from keras_transformer.data.feed import default_length_multiple as default_length_multiple
     from keras_transformer.data.feed import feed as feed
     from keras_transformer.data.mixing import mixing_shares as mixing_shares
@@ -32,10 +36,14 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "Augmentation": "augmentation",
+        "EncoderBatches": "encoder_batches",
+        "MaskedBatches": "encoder_batches",
         "PieceDropout": "piece_dropout",
         "Report": "readers",
         "Row": "readers",
         "Seq2SeqBatches": "batching",
+        "TokenBatches": "batching",
         "TagReport": "conll",
         "TokenStore": "store",
         "check_data": "readers",

@@ -28,7 +28,9 @@ def default_length_multiple() -> int:
     return 1 if keras.backend.backend() == "tensorflow" else 8
 
 
-def feed(batches: Callable[[], Iterator[Batch]], strategy: Any = None, pad_id: int = 0) -> Any:
+def feed(
+    batches: Callable[[], Iterator[Batch]], strategy: Any = None, pad_id: int = 0, pad_label: float | None = None
+) -> Any:
     """Returns what `fit` and `evaluate` take, from a function that starts a fresh iteration.
 
     With several devices, by a `strategy` or by the `keras.distribution` that is in force, every batch is parted
@@ -36,9 +38,10 @@ def feed(batches: Callable[[], Iterator[Batch]], strategy: Any = None, pad_id: i
     of its own devices.
 
     Args:
-        batches: gives `(inputs, labels)`; inputs are int32 `[b, n]` by name, labels int32 `[b, n]`.
+        batches: gives `(inputs, labels)`; inputs are int32 `[b, n]` by name, labels `[b, k]`, int32 or float32.
         strategy: of `tf.distribute`, that the model was made under; default one device.
         pad_id: the id of padding.
+        pad_label: the label of padding; default `pad_id`.
 
     Example:
         ```python
@@ -47,13 +50,13 @@ def feed(batches: Callable[[], Iterator[Batch]], strategy: Any = None, pad_id: i
     """
     if keras.backend.backend() != "tensorflow":
         distribution = keras.distribution.distribution()  # here: a thread has its own
-        return read_ahead(batches() if distribution is None else _own_parts(batches(), distribution, pad_id))
+        return read_ahead(batches() if distribution is None else _own_parts(batches(), distribution, pad_id, pad_label))
 
     import tensorflow as tf
 
-    names = next(batches())[0].keys()
+    inputs, labels = next(batches())
     ids = tf.TensorSpec((None, None), tf.int32)
-    signature = (dict.fromkeys(names, ids), ids)
+    signature = (dict.fromkeys(inputs, ids), tf.TensorSpec((None, None), labels.dtype))
     options = tf.data.Options()
     options.autotune.enabled = False
     if strategy is None:
@@ -65,29 +68,30 @@ def feed(batches: Callable[[], Iterator[Batch]], strategy: Any = None, pad_id: i
 
     def all_parts() -> Iterator[Batch]:
         for batch in batches():
-            yield from parted(batch, devices, pad_id)  # each device takes the next in turn
+            yield from parted(batch, devices, pad_id, pad_label)  # each device takes the next in turn
 
     parts = tf.data.Dataset.from_generator(all_parts, output_signature=signature).prefetch(PREFETCH * devices)
     return strategy.distribute_datasets_from_function(lambda _: parts.with_options(options))
 
 
-def parted(batch: Batch, count: int, pad_id: int) -> list[Batch]:
+def parted(batch: Batch, count: int, pad_id: int, pad_label: float | None = None) -> list[Batch]:
     """Returns `count` parts of a batch, of as many rows each; what is missing is padding, which counts in no loss."""
     inputs, labels = batch
     missing = -len(labels) % count
 
-    def parts(ids: np.ndarray) -> list[np.ndarray]:
-        return np.split(np.pad(ids, ((0, missing), (0, 0)), constant_values=pad_id), count)
+    def parts(values: np.ndarray, filling: float) -> list[np.ndarray]:
+        return np.split(np.pad(values, ((0, missing), (0, 0)), constant_values=filling), count)
 
-    parts_by_name = {name: parts(ids) for name, ids in inputs.items()}
-    return [({name: own[i] for name, own in parts_by_name.items()}, part) for i, part in enumerate(parts(labels))]
+    parts_by_name = {name: parts(ids, pad_id) for name, ids in inputs.items()}
+    parted_labels = enumerate(parts(labels, pad_id if pad_label is None else pad_label))
+    return [({name: own[i] for name, own in parts_by_name.items()}, part) for i, part in parted_labels]
 
 
-def _own_parts(batches: Iterator[Batch], distribution: Any, pad_id: int) -> Iterator[Batch]:
+def _own_parts(batches: Iterator[Batch], distribution: Any, pad_id: int, pad_label: float | None) -> Iterator[Batch]:
     """Yields what this process gives of each batch to its devices."""
     devices, processes = distribution.num_model_replicas, distribution.num_processes
     for batch in batches:
-        parts = parted(batch, devices, pad_id)
+        parts = parted(batch, devices, pad_id, pad_label)
         own = parts[distribution.data_shard_id * devices // processes :][: devices // processes]
         inputs = {name: np.concatenate([part[name] for part, _ in own]) for name in batch[0]}
         yield inputs, np.concatenate([labels for _, labels in own])

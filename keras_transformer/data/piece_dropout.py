@@ -43,7 +43,15 @@ class PieceDropout:
         self._sizes = np.array([len(piece) for piece in pieces], np.int64)
         self._shorter = np.array([_next_shorter(piece, ids) for piece in pieces], np.int32)
 
-    def cut(self, matches: Ragged, rows: np.ndarray, epochs: np.ndarray, column: int, longest: int) -> Ragged:
+    def cut(
+        self,
+        matches: Ragged,
+        rows: np.ndarray,
+        epochs: np.ndarray,
+        column: int,
+        longest: int,
+        cuts_long_rows: bool = False,
+    ) -> Ragged:
         """Returns the pieces of `rows`, in their order.
 
         Args:
@@ -52,8 +60,11 @@ class PieceDropout:
             epochs: int64 `[n]`, how often each row was given out before.
             column: number of the column: the two sides of a pair are cut independently.
             longest: a row that would have more pieces is cut without dropout, which is known to fit.
+            cuts_long_rows: whether it is cut with dropout nevertheless, and loses what is behind that many pieces.
         """
         keys = self._keys(epochs, column)
+        if cuts_long_rows:
+            return _gather(*self._walk(matches, rows, keys, self.rate, longest))
         counts, steps = self._walk(matches, rows, keys, self.rate)
         over = np.flatnonzero(counts > longest)
         if not len(over):
@@ -69,8 +80,10 @@ class PieceDropout:
         seeds = [np.random.SeedSequence([self.seed, column, int(epoch)]) for epoch in known]
         return np.array([seed.generate_state(1, np.uint64)[0] for seed in seeds], np.uint64)[places]
 
-    def _walk(self, matches: Ragged, rows: np.ndarray, keys: np.ndarray, rate: float) -> tuple[np.ndarray, list[Step]]:
-        """Returns the number of pieces of each row, and the steps: all first pieces, all second ones ..."""
+    def _walk(
+        self, matches: Ragged, rows: np.ndarray, keys: np.ndarray, rate: float, most: int | None = None
+    ) -> tuple[np.ndarray, list[Step]]:
+        """Returns the number of pieces of each row, and the steps: all first pieces, all second ... up to `most`."""
         counts = np.zeros(len(rows), np.int64)
         steps: list[Step] = []
         active = np.arange(len(rows))
@@ -79,7 +92,7 @@ class PieceDropout:
         number = 0
         while True:
             active, places, ends, keys = active[inside], places[inside], ends[inside], keys[inside]
-            if not len(active):
+            if not len(active) or number == most:
                 return counts, steps
             ids = matches.ids[places]
             if rate:

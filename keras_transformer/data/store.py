@@ -3,7 +3,8 @@
 A store is a folder with, for every column (such as "source" and "target"), all ids one behind the other (int32) and
 the offsets at which the rows begin (int64, one more than there are rows), both as `.npy` and memory-mapped. For
 training with MaxMatch-dropout a column "source" is joined by "source_matches": the longest piece at every byte. Rows
-of several sources stand source by source; `parts.npy` holds how many there are of each.
+of several sources stand source by source; `parts.npy` holds how many there are of each. What a row is labelled with
+is a column too, "labels": numbers in place of ids.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from keras_transformer.errors import UserError
 
 ROWS_AT_ONCE = 20_000
 PARTS = "parts.npy"
+LABELS = "labels"
 
 
 class BatchTokenizer(Protocol):
@@ -71,7 +73,7 @@ class Ragged:
 
 @dataclass
 class StoreReport:
-    """What became of the rows: `rows` kept, `too_long` left out, the first of them row `first_too_long`, from 0.
+    """What became of the rows: `rows` kept, `too_long` left out or cut, the first of them row `first_too_long`, from 0.
 
     `parts` holds the rows kept of each source.
     """
@@ -157,6 +159,8 @@ class TokenStore:
         limits: Sequence[int],
         matcher: BatchMatcher | None = None,
         parts: Sequence[int] | None = None,
+        labels: Iterable[np.ndarray] | None = None,
+        cuts_long_rows: bool = False,
     ) -> StoreReport:
         """Tokenises `rows` into a new store.
 
@@ -168,28 +172,41 @@ class TokenStore:
             limits: for each column, the most ids a row may have; rows over a limit are left out and counted.
             matcher: finds the longest matches of each column too, where they are to be stored.
             parts: how many of the rows are of each source, which stand one behind the other.
+            labels: of each row, int32 or float32, the column "labels"; see `EncoderBatches` for what they may be.
+            cuts_long_rows: whether a row over a limit is cut there and kept.
 
         Raises:
             UserError: no row is left.
         """
         report = StoreReport()
-        keeps: list[np.ndarray] = []
+        withins: list[np.ndarray] = []
         with replacing_folder(folder) as beside:
             with ExitStack() as stack:
-                names = [*columns, *(matches_of(name) for name in columns if matcher)]
+                names = [
+                    *columns,
+                    *(matches_of(name) for name in columns if matcher),
+                    *([LABELS] if labels is not None else []),
+                ]
                 files = {name: stack.enter_context(open(beside / f"{name}.raw", "wb")) for name in names}
                 writers = {name: _ColumnWriter(beside, name, file) for name, file in files.items()}
+                rest_of_labels = iter(labels or ())
                 for chunk in _chunks(rows):
                     texts = {name: [row[i] for row in chunk] for i, name in enumerate(columns)}
                     encoded = {name: tokenizer.encode_batch(texts[name]) for name in columns}
-                    keeps.append(_within(encoded.values(), limits))
+                    withins.append(_within(encoded.values(), limits))
+                    keep = withins[-1] | cuts_long_rows
+                    for name, most in zip(columns, limits, strict=True):
+                        encoded[name] = [ids[:most] for ids in encoded[name]] if cuts_long_rows else encoded[name]
                     if matcher is not None:
                         encoded.update({matches_of(name): matcher.match_batch(texts[name]) for name in columns})
+                    if labels is not None:
+                        encoded[LABELS] = [_as_ids(label) for label in islice(rest_of_labels, len(chunk))]
                     for name, column in encoded.items():
-                        writers[name].add(column, keeps[-1])
-                keep = np.concatenate([*keeps, np.zeros(0, bool)])
-                report.rows, report.too_long = int(keep.sum()), int((~keep).sum())
-                report.first_too_long = int(np.argmin(keep)) if report.too_long else 0
+                        writers[name].add(column, keep)
+                within = np.concatenate([*withins, np.zeros(0, bool)])
+                keep = within | cuts_long_rows
+                report.rows, report.too_long = int(keep.sum()), int((~within).sum())
+                report.first_too_long = int(np.argmin(within)) if report.too_long else 0
                 if not report.rows:
                     limit = ", ".join(f"{name} {most}" for name, most in zip(columns, limits, strict=True))
                     raise UserError(f"no row is within the limits of length ({limit}, in pieces); raise them")
@@ -223,6 +240,11 @@ class _ColumnWriter:
         np.save(self.folder / f"{self.name}.ids.npy", np.fromfile(raw, dtype=np.int32))
         np.save(self.folder / f"{self.name}.offsets.npy", np.concatenate(self.lengths).cumsum())
         raw.unlink()
+
+
+def _as_ids(label: np.ndarray) -> np.ndarray:
+    """Returns a label as int32: the bits of a float32."""
+    return label if label.dtype == np.int32 else label.astype(np.float32).view(np.int32)
 
 
 def _within(columns: Iterable[list[np.ndarray]], limits: Sequence[int]) -> np.ndarray:

@@ -21,6 +21,7 @@ from keras_transformer.generation.decoder import Decoder
 from keras_transformer.generation.interface import Hypotheses, SpecialIds
 from keras_transformer.generation.options import GREEDY, SearchOptions, saved_search
 from keras_transformer.generation.search import rows_per_sentence
+from keras_transformer.predictors.loading import load_model, unless_damaged
 from keras_transformer.text.byte_pieces import BytePieceTokenizer
 
 BATCH_TOKENS = 4096
@@ -286,7 +287,7 @@ def _rounded(length: int) -> int:
 
 
 def load(run: str | os.PathLike[str]) -> TextToText:
-    """Loads the model of a run directory, in float32, with its best weights. No code from the run is executed.
+    """Loads the encoder-decoder of a run, in float32, with its best weights. No code from the run is executed.
 
     Raises:
         UserError: there is no such run, it has no weights yet, or a file of it is damaged.
@@ -297,36 +298,11 @@ def load(run: str | os.PathLike[str]) -> TextToText:
         print(translator.predict(["A man rides a bike."]))
         ```
     """
-    import yaml
+    loaded = load_model(run, "Seq2SeqTransformer")
 
-    from keras_transformer import models
-    from keras_transformer.training.run_directory import RunDirectory
+    def make() -> TextToText:
+        limits = {name: int(loaded.config[name]) for name in ("max_source_length", "max_target_length")}
+        search, cut = saved_search(loaded.config), loaded.config.get("cut") is True
+        return TextToText(loaded.model, loaded.tokenizer, **limits, search=search, cut=cut)
 
-    directory = RunDirectory(run)
-    directory.check_trained()
-    saved = directory.read_json(directory.model)
-    try:
-        config = yaml.safe_load(directory.config.read_text(encoding="utf-8"))
-        limits = {name: int(config[name]) for name in ("max_source_length", "max_target_length")}
-        if saved["class"] != "Seq2SeqTransformer":
-            raise ValueError(f"model.json names the class {saved['class']!r}")
-        model = models.Seq2SeqTransformer(**saved["config"], dtype="float32")
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{directory.path} is damaged: {type(error).__name__}: {_first_line(error)}") from None
-    tokenizer = BytePieceTokenizer.load(directory.tokenizer)
-    if tokenizer.vocabulary_size != model.vocabulary_size:
-        raise UserError(
-            f"{directory.path} is damaged: the tokenizer has {tokenizer.vocabulary_size} pieces, "
-            f"the model {model.vocabulary_size}"
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras warns of weights that it does not find, and goes on
-            model.load_weights(directory.weights)
-    except (OSError, ValueError, KeyError, UserWarning) as error:
-        raise UserError(f"{directory.weights} is damaged or of another model: {_first_line(error)}") from None
-    return TextToText(model, tokenizer, **limits, search=saved_search(config), cut=config.get("cut") is True)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+    return unless_damaged(loaded.directory, make)

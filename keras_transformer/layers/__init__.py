@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from keras_transformer.layers.blocks import TransformerEncoderBlock as TransformerEncoderBlock
     from keras_transformer.layers.dropout import Dropout as Dropout
     from keras_transformer.layers.dropout import StochasticDepth as StochasticDepth
+    from keras_transformer.layers.dropout import WordDropout as WordDropout
     from keras_transformer.layers.embedding import PositionEmbedding as PositionEmbedding
     from keras_transformer.layers.embedding import SinePositionEncoding as SinePositionEncoding
     from keras_transformer.layers.embedding import TokenEmbedding as TokenEmbedding
     from keras_transformer.layers.feed_forward import FeedForward as FeedForward
     from keras_transformer.layers.normalization import LayerNormalization as LayerNormalization
     from keras_transformer.layers.normalization import RootMeanSquareScaling as RootMeanSquareScaling
+    from keras_transformer.layers.pooling import Pooling as Pooling
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -26,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "FeedForward": "feed_forward",
         "LayerNormalization": "normalization",
         "MultiHeadAttention": "attention",
+        "Pooling": "pooling",
         "PositionEmbedding": "embedding",
         "RootMeanSquareScaling": "normalization",
         "SinePositionEncoding": "embedding",
@@ -33,5 +36,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "TokenEmbedding": "embedding",
         "TransformerDecoderBlock": "blocks",
         "TransformerEncoderBlock": "blocks",
+        "WordDropout": "dropout",
     },
 )

@@ -194,3 +194,65 @@ class StochasticDepth(Dropout):
 
     def _noise_shape(self, inputs: Any) -> Any:
         return (ops.shape(inputs)[0], *(1 for _ in inputs.shape[1:]))
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class WordDropout(Dropout):
+    """Sets random positions of a sequence to zero while training, and scales up the others.
+
+    On embeddings it takes whole pieces out of a text, and leaves their places (Iyyer et al., "Deep Unordered
+    Composition Rivals Syntactic Methods" (2015), https://aclanthology.org/P15-1162).
+
+    Args:
+        rate: the probability that a position is dropped, at least 0 and less than 1; used to the nearest 1/65,536.
+        seed: of the random numbers where the layer does not stand inside `shared_noise`.
+
+    Call arguments:
+        inputs: `[b, n, ...]`.
+        training: whether positions are dropped.
+
+    Example:
+        ```python
+        WordDropout(0.1)(keras.ops.ones((2, 50, 8)), training=True)  # about 10 of the 100 positions are 0
+        ```
+    """
+
+    def _noise_shape(self, inputs: Any) -> Any:
+        return (*ops.shape(inputs)[:2], *(1 for _ in inputs.shape[2:]))
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class EmbeddingDropout(Dropout):
+    """Sets the embeddings of random pieces of the vocabulary to zero while training, wherever in a batch they stand.
+
+    Gal and Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks" (2016),
+    https://arxiv.org/abs/1512.05287; the others are scaled up.
+
+    Args:
+        rate: the probability that a piece is dropped, at least 0 and less than 1; used to the nearest 1/65,536.
+        vocabulary_size: pieces there are.
+        seed: of the random numbers where the layer does not stand inside `shared_noise`.
+
+    Call arguments:
+        inputs: embeddings `[b, n, w]`.
+        training: whether pieces are dropped.
+        ids: int32 `[b, n]`, of which pieces they are.
+
+    Example:
+        ```python
+        EmbeddingDropout(0.1, vocabulary_size=100)(embedding(ids), ids=ids, training=True)
+        ```
+    """
+
+    def __init__(self, rate: float, vocabulary_size: int, seed: int | None = None, **kwargs: Any):
+        super().__init__(rate, seed, **kwargs)
+        self.vocabulary_size = vocabulary_size
+
+    def call(self, inputs: Any, training: bool | None = None, ids: Any = None) -> Any:
+        if not training or not self.threshold:
+            return inputs
+        factors = self._factors(self._noise().words((self.vocabulary_size,)), inputs.dtype)
+        return inputs * ops.expand_dims(ops.take(factors, ids, axis=0), -1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "vocabulary_size": self.vocabulary_size}

@@ -16,13 +16,12 @@ from keras_transformer.generation.interface import StepOutput
 from keras_transformer.layers.attention import KeyValues
 from keras_transformer.layers.blocks import TransformerDecoderBlock, TransformerEncoderBlock
 from keras_transformer.layers.dropout import Dropout, shared_noise
-from keras_transformer.layers.embedding import PositionEmbedding, SinePositionEncoding, TokenEmbedding
+from keras_transformer.layers.embedding import TokenEmbedding
 from keras_transformer.layers.masks import combined_bias, step_bias
 from keras_transformer.layers.normalization import normalization as make_normalization
 from keras_transformer.models.copying import CopyHead, CopyMemory, CopyStates, mixed
+from keras_transformer.models.encoder import Encoding, make_positions, rising, self_attention_weights
 from keras_transformer.models.presets import preset_config
-
-PAD_ID = 0
 
 
 class DecoderMemory(NamedTuple):
@@ -40,7 +39,7 @@ class DecoderMemory(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class Seq2SeqTransformer(keras.Model):
+class Seq2SeqTransformer(Encoding):
     """Encoder-decoder Transformer, after "Attention Is All You Need" (https://arxiv.org/abs/1706.03762).
 
     One embedding matrix serves source, target and output. Id 0 is padding, and stands only at the end of a sequence.
@@ -78,6 +77,8 @@ class Seq2SeqTransformer(keras.Model):
         logits = model({"source_ids": source, "target_ids": target})
         ```
     """
+
+    predictor = "keras_transformer.generation.text_to_text"  # whose `load` makes one of a run
 
     def __init__(
         self,
@@ -127,8 +128,8 @@ class Seq2SeqTransformer(keras.Model):
 
         # === Layers ===
         self.token_embedding = TokenEmbedding(vocabulary_size, hidden_dim, dtype=dtype, name="token_embedding")
-        self.source_positions = _positions(positions, max_length, dtype=dtype, name="source_positions")
-        self.target_positions = _positions(positions, max_length, dtype=dtype, name="target_positions")
+        self.source_positions = make_positions(positions, max_length, dtype=dtype, name="source_positions")
+        self.target_positions = make_positions(positions, max_length, dtype=dtype, name="target_positions")
         self.noise_seed = keras.random.SeedGenerator(name="noise_seed")
         self.source_dropout = Dropout(dropout, dtype=dtype, name="source_dropout")
         self.target_dropout = Dropout(dropout, dtype=dtype, name="target_dropout")
@@ -136,11 +137,11 @@ class Seq2SeqTransformer(keras.Model):
             TransformerEncoderBlock(
                 **block, attention_window=attention_window, stochastic_depth=rate, name=f"encoder_{i}"
             )
-            for i, rate in enumerate(_rising(stochastic_depth, num_encoder_layers))
+            for i, rate in enumerate(rising(stochastic_depth, num_encoder_layers))
         ]
         self.decoder_blocks = [
             TransformerDecoderBlock(**block, stochastic_depth=rate, name=f"decoder_{i}")
-            for i, rate in enumerate(_rising(stochastic_depth, num_decoder_layers))
+            for i, rate in enumerate(rising(stochastic_depth, num_decoder_layers))
         ]
         self.encoder_norm = self.decoder_norm = None
         if normalize_first:
@@ -194,15 +195,6 @@ class Seq2SeqTransformer(keras.Model):
             UserError: no such preset; the message lists close matches.
         """
         return cls(vocabulary_size=vocabulary_size, **{**preset_config(preset), **overrides})
-
-    def encode(self, source_ids: Any, training: bool | None = None) -> tuple[Any, Any]:
-        """Returns the encoder's output `[b, s, w]` and the padding mask `[b, s]` of `source_ids [b, s]`."""
-        padding_mask = ops.not_equal(source_ids, PAD_ID)
-        x = self._embedded(source_ids, self.source_positions)
-        x = self.source_dropout(x, training=training)
-        for block in self.encoder_blocks:
-            x = block(x, padding_mask=padding_mask, training=training)
-        return (x if self.encoder_norm is None else self.encoder_norm(x)), padding_mask
 
     def hidden_states(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         """Returns the decoder's output `[b, t, w]`, which the embedding matrix turns into logits."""
@@ -332,27 +324,19 @@ class Seq2SeqTransformer(keras.Model):
             model.attention_maps(source_ids, target_ids)["cross"][0, -1]  # [h, t, s]: the last block, first sentence
             ```
         """
-        maps: dict[str, list[Any]] = {"encoder": [], "decoder": [], "cross": []}
-        padding_mask = ops.not_equal(source_ids, PAD_ID)
-        encoded = self._embedded(source_ids, self.source_positions)
-        for block in self.encoder_blocks:
-            maps["encoder"].append(_self_attention_weights(block, encoded, padding_mask=padding_mask))
-            encoded = block(encoded, padding_mask=padding_mask, training=False)
-        encoded = encoded if self.encoder_norm is None else self.encoder_norm(encoded)
-        x = self._embedded(target_ids, self.target_positions)
+        encoded, padding_mask = self.encode(source_ids, training=False)
+        x, own, cross = self._embedded(target_ids, self.target_positions), [], []
         for block in self.decoder_blocks:
-            maps["decoder"].append(_self_attention_weights(block, x, use_causal_mask=True))
-            x, cross = block(
+            own.append(self_attention_weights(block, x, use_causal_mask=True))
+            x, weights = block(
                 x, encoded, encoder_padding_mask=padding_mask, return_attention_scores=True, training=False
             )
-            maps["cross"].append(cross)
-        return {name: ops.cast(ops.stack(blocks, axis=1), "float32") for name, blocks in maps.items()}
-
-    def _embedded(self, ids: Any, positions: keras.layers.Layer, **options: Any) -> Any:
-        """Embeddings with their positions: `[b, n, w]` for `ids [b, n]`."""
-        x = self.token_embedding(ids)
-        x = x + positions(x, **options)
-        return x - ops.mean(x, axis=-1, keepdims=True) if self.center_embeddings else x
+            cross.append(weights)
+        maps = {
+            name: ops.cast(ops.stack(blocks, axis=1), "float32")
+            for name, blocks in (("decoder", own), ("cross", cross))
+        }
+        return {"encoder": self.encoder_attention(source_ids), **maps}
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -388,22 +372,3 @@ class Seq2SeqTransformer(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2SeqTransformer:
         return cls(**config)
-
-
-def _self_attention_weights(block: Any, x: Any, **options: Any) -> Any:
-    """The weights `[b, h, n, n]` of a block's self-attention over its input `x [b, n, w]`."""
-    x = block.self_attention_norm(x) if block.normalize_first else x
-    return block.self_attention(x, return_attention_scores=True, training=False, **options)[1]
-
-
-def _rising(rate: float, blocks: int) -> list[float]:
-    """The rates of stochastic depth, https://arxiv.org/abs/1603.09382, 3.2: in equal steps up to that of the last."""
-    return [rate * (i + 1) / blocks for i in range(blocks)]
-
-
-def _positions(kind: str, max_length: int, **kwargs: Any) -> keras.layers.Layer:
-    if kind == "sine":
-        return SinePositionEncoding(**kwargs)
-    if kind == "learned":
-        return PositionEmbedding(max_length, **kwargs)
-    raise ValueError(f"positions must be 'sine' or 'learned'; received {kind!r}")

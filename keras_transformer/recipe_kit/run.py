@@ -34,13 +34,16 @@ MAY_CHANGE = (
 )
 
 
-def settle_batch_tokens(config: Config, model: dict[str, Any], longest: int) -> Config:
+def settle_batch_tokens(
+    config: Config, model: dict[str, Any], longest: int, model_class: str = "Seq2SeqTransformer"
+) -> Config:
     """Returns the config with the size of its batches as a number: what fits the memory, or what the run has.
 
     Args:
         config: as the user gave it.
         model: arguments of the model, without its vocabulary size.
         longest: tokens of the longest row that a batch may hold.
+        model_class: the model, by its name in `keras_transformer.models`.
 
     Raises:
         UserError: the run directory is in the way, or is not there; not even one row fits.
@@ -54,7 +57,7 @@ def settle_batch_tokens(config: Config, model: dict[str, Any], longest: int) -> 
     else:
         run.check_free()  # before anything is tried
         model = {"vocabulary_size": config.vocabulary_size or DEFAULT_VOCABULARY_SIZE, **model}
-        tokens = training.fitting_batch_tokens(model, config.training, longest, say)
+        tokens = training.fitting_batch_tokens(model, config.training, longest, say, model_class=model_class)
     return replace(config, training=replace(config.training, batch_tokens=tokens))
 
 

@@ -8,13 +8,18 @@ from keras_transformer._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from keras_transformer.training.batch_size import fitting_batch_tokens as fitting_batch_tokens
+    from keras_transformer.training.config import EncoderConfig as EncoderConfig
     from keras_transformer.training.config import ModelConfig as ModelConfig
     from keras_transformer.training.config import TrainingConfig as TrainingConfig
     from keras_transformer.training.distribution import on_devices as on_devices
     from keras_transformer.training.hosts import first_then_others as first_then_others
     from keras_transformer.training.hosts import together as together
+    from keras_transformer.training.label_objective import LabelObjective as LabelObjective
     from keras_transformer.training.losses import linear_cross_entropy as linear_cross_entropy
     from keras_transformer.training.model import TrainingModel as TrainingModel
+    from keras_transformer.training.objective import Objective as Objective
+    from keras_transformer.training.objective import Sums as Sums
+    from keras_transformer.training.objective import TokenObjective as TokenObjective
     from keras_transformer.training.optimizers import Adam as Adam
     from keras_transformer.training.optimizers import freeze as freeze
     from keras_transformer.training.range_test import RangeTest as RangeTest
@@ -30,12 +35,17 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "Adam": "optimizers",
+        "EncoderConfig": "config",
         "Evaluation": "trainer",
         "InverseSquareRoot": "schedules",
+        "LabelObjective": "label_objective",
         "ModelConfig": "config",
+        "Objective": "objective",
         "RangeTest": "range_test",
         "RunDirectory": "run_directory",
+        "Sums": "objective",
         "Sweep": "sweep",
+        "TokenObjective": "objective",
         "TrainingConfig": "config",
         "TrainingModel": "model",
         "compile_for_training": "trainer",

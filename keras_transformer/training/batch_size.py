@@ -32,16 +32,18 @@ class Trial:
     """What is trained: a batch of `tokens` on either side, in rows of `longest`.
 
     Args:
-        model: arguments of `Seq2SeqTransformer`, the vocabulary size among them.
+        model: arguments of the model, the vocabulary size among them.
         training: a `TrainingConfig` as a dict.
         longest: tokens of a row.
         tokens: of the batch.
+        model_class: the model, by its name in `keras_transformer.models`.
     """
 
     model: dict[str, Any]
     training: dict[str, Any]
     longest: int
     tokens: int
+    model_class: str = "Seq2SeqTransformer"
 
 
 @dataclass
@@ -64,16 +66,18 @@ def fitting_batch_tokens(
     say: Callable[[str], None],
     try_out: Callable[[Trial], Needed] | None = None,
     memory: int | None = None,
+    model_class: str = "Seq2SeqTransformer",
 ) -> int:
     """Returns the most tokens on either side of a batch that fit the memory, up to `MOST_TOKENS`, and tells them.
 
     Args:
-        model: arguments of `Seq2SeqTransformer`.
+        model: arguments of the model.
         config: how to train.
         longest: tokens of the longest row that a batch may hold.
         say: takes a line for the user.
         try_out: trains a batch; default in a process of its own.
         memory: bytes at hand; default what the machine says.
+        model_class: the model, by its name in `keras_transformer.models`.
 
     Raises:
         UserError: not even one row fits, or a training step fails for another reason.
@@ -82,7 +86,7 @@ def fitting_batch_tokens(
     arguments = {**asdict(config), "batch_tokens": MOST_TOKENS}
 
     def trial(tokens: int) -> Needed:
-        return try_out(Trial(model, arguments, longest, tokens))
+        return try_out(Trial(model, arguments, longest, tokens, model_class))
 
     first = max(FIRST_TOKENS, longest)
     needed = trial(first)

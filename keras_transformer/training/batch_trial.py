@@ -9,10 +9,11 @@ import sys
 import keras
 import numpy as np
 
+from keras_transformer import models
 from keras_transformer.data.feed import feed
-from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.training.batch_size import Needed, Trial
 from keras_transformer.training.config import TrainingConfig
+from keras_transformer.training.objective import TokenObjective
 from keras_transformer.training.trainer import compile_for_training
 
 STEPS = 3  # the first makes the optimizer's variables and traces, the next show what a step needs
@@ -21,11 +22,11 @@ STEPS = 3  # the first makes the optimizer's variables and traces, the next show
 def run(trial: Trial) -> Needed:
     """Trains a model for a few steps on one batch of ids drawn at random."""
     config = TrainingConfig(**trial.training)
-    model = Seq2SeqTransformer(**trial.model, dtype=config.dtype_policy)
-    training_model = compile_for_training(model, config, pad_id=0)
+    model = getattr(models, trial.model_class)(**trial.model, dtype=config.dtype_policy)
+    training_model = compile_for_training(model, config, TokenObjective(config.label_smoothing))
     shape = (max(trial.tokens // trial.longest, 1), trial.longest)
     ids = np.random.default_rng(0).integers(1, trial.model["vocabulary_size"], shape, np.int32)
-    batch = ({"source_ids": ids, "target_ids": ids}, ids)
+    batch = (dict.fromkeys(model.input, ids), ids)
     training_model.fit(feed(lambda: iter([batch] * STEPS)), steps_per_epoch=STEPS, epochs=1, verbose=0, shuffle=False)
     device = keras.distribution.list_devices()[0].partition(":")[0].lower()
     unit = 1 if sys.platform == "darwin" else 1024

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from keras_transformer.errors import close_matches, refuse_unless
 from keras_transformer.models.presets import preset_config
 from keras_transformer.training.panels_config import TensorBoardConfig
+
+Config = TypeVar("Config", bound="BlocksConfig")
 
 # What a model has where neither the user nor the preset says anything.
 MODEL_DEFAULTS: dict[str, Any] = {
@@ -32,13 +34,12 @@ ADAMW_WEIGHT_DECAY = 0.01
 
 
 @dataclass
-class ModelConfig:
-    """The model: a preset, and whatever is to differ from it.
+class BlocksConfig:
+    """The blocks of a model: a preset, and whatever is to differ from it.
 
     Args:
         preset: tiny, small, base or big.
         num_encoder_layers: blocks of the encoder.
-        num_decoder_layers: blocks of the decoder.
         hidden_dim: width of the model.
         intermediate_dim: width inside the feed-forward networks.
         num_heads: attention heads.
@@ -51,17 +52,15 @@ class ModelConfig:
         normalize_first: pre-norm if true, post-norm if false.
         attention_chunk: attend to so many keys at a time, 256 for one: the same answers, with memory linear in the
             length of texts; none attends to all at once, which is faster for short ones.
-        attention_window: pieces on either side that a piece of the source sees, 128 for one: memory and time linear in
-            the length of sources; none means all of the source.
+        attention_window: pieces on either side that a piece of the text sees in the encoder, 128 for one: memory and
+            time linear in the length of texts; none means all of the text.
         rematerialize: compute each block again on the way back of a training step, for less memory and more time.
         stochastic_depth: probability that a sentence passes a sublayer of the last block by in training; less in the
             blocks before it.
-        copy: whether pieces of the source can be copied as they stand (pointer-generator), for names and numbers.
     """
 
     preset: str = "tiny"
     num_encoder_layers: int | None = None
-    num_decoder_layers: int | None = None
     hidden_dim: int | None = None
     intermediate_dim: int | None = None
     num_heads: int | None = None
@@ -76,7 +75,6 @@ class ModelConfig:
     attention_window: int | None = None
     rematerialize: bool | None = None
     stochastic_depth: float | None = None
-    copy: bool | None = None
 
     def __post_init__(self) -> None:
         preset_config(self.preset)
@@ -90,11 +88,9 @@ class ModelConfig:
             "layer_norm or rms_norm",
         )
         for name in ("dropout", "attention_dropout", "activation_dropout", "stochastic_depth"):
-            rate = getattr(self, name)
-            refuse_unless(rate is None or 0 <= rate < 1, name, rate, "at least 0 and less than 1")
+            self._check_rate(name)
         for name in (
             "num_encoder_layers",
-            "num_decoder_layers",
             "hidden_dim",
             "intermediate_dim",
             "num_heads",
@@ -102,8 +98,7 @@ class ModelConfig:
             "attention_chunk",
             "attention_window",
         ):
-            count = getattr(self, name)
-            refuse_unless(count is None or count > 0, name, count, "1 or more")
+            self._check_count(name)
         numbers = self.arguments()
         heads, groups = numbers["num_heads"], numbers["num_key_value_heads"]
         refuse_unless(
@@ -113,15 +108,59 @@ class ModelConfig:
             groups is None or heads % groups == 0, "num_key_value_heads", groups, f"a divisor of num_heads, {heads}"
         )
 
+    def _check_rate(self, name: str) -> None:
+        rate = getattr(self, name)
+        refuse_unless(rate is None or 0 <= rate < 1, name, rate, "at least 0 and less than 1")
+
+    def _check_count(self, name: str) -> None:
+        count = getattr(self, name)
+        refuse_unless(count is None or count > 0, name, count, "1 or more")
+
     def arguments(self) -> dict[str, Any]:
         """Returns the arguments of the model: the user's, else the preset's, else the default."""
-        chosen = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "preset"}
-        chosen = {name: value for name, value in chosen.items() if value is not None}
-        return {**MODEL_DEFAULTS, **preset_config(self.preset), **chosen}
+        names = [field.name for field in fields(self) if field.name != "preset"]
+        chosen = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        numbers = {**MODEL_DEFAULTS, **preset_config(self.preset), **chosen}
+        return {name: value for name, value in numbers.items() if name in names}
 
-    def resolved(self) -> ModelConfig:
+    def resolved(self: Config) -> Config:
         """Returns the config with every number written out."""
         return replace(self, **self.arguments())
+
+
+@dataclass
+class ModelConfig(BlocksConfig):
+    """An encoder-decoder: a preset, and whatever is to differ from it.
+
+    Args:
+        num_decoder_layers: blocks of the decoder.
+        copy: whether pieces of the source can be copied as they stand (pointer-generator), for names and numbers.
+    """
+
+    num_decoder_layers: int | None = None
+    copy: bool | None = None
+
+    def __post_init__(self) -> None:
+        self._check_count("num_decoder_layers")
+        super().__post_init__()
+
+
+@dataclass
+class EncoderConfig(BlocksConfig):
+    """An encoder: a preset, and whatever is to differ from it.
+
+    Args:
+        word_dropout: probability that a piece of a text loses its embedding in training.
+        embedding_dropout: probability that a piece of the vocabulary does, wherever in a batch it stands.
+    """
+
+    word_dropout: float = 0.0
+    embedding_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("word_dropout", "embedding_dropout"):
+            self._check_rate(name)
+        super().__post_init__()
 
 
 WARMUP_STEPS = 1000  # unless the training is short

@@ -32,7 +32,7 @@ def on_devices(config: TrainingConfig) -> Iterator[None]:
         ```python
         with on_devices(config):
             model = Seq2SeqTransformer(...)
-            training_model = compile_for_training(model, config, pad_id=0)
+            training_model = compile_for_training(model, config, TokenObjective())
         ```
     """
     names = chosen_devices(config)

@@ -14,7 +14,7 @@ from keras import ops
 from rich.console import Console
 
 from keras_transformer._files import replacing, write_json
-from keras_transformer.data.batching import Seq2SeqBatches
+from keras_transformer.data.batching import TokenBatches
 from keras_transformer.errors import UserError
 from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint
 from keras_transformer.training.checkpoints import numbered as numbered_variables
@@ -43,11 +43,13 @@ class Evaluation:
         score: the best weights are those with the highest.
         metrics: what to show and log, by name.
         samples: (source, reference, output) of a few sentences, the same ones at every evaluation.
+        pictures: for TensorBoard, by name: a PNG, and its width and height in pixels.
     """
 
     score: float
     metrics: dict[str, float]
     samples: list[tuple[str, str, str]] = field(default_factory=list)
+    pictures: dict[str, tuple[bytes, tuple[int, int]]] = field(default_factory=dict)
 
 
 @dataclass
@@ -70,7 +72,8 @@ class Progress:
         seconds: of training, those of the evaluations included.
         loss_mean: running mean of the loss, which tells an explosion.
         steps_back: times that the training went back to a checkpoint after it had diverged.
-        totals: of each metric since the last evaluation: sum and number of target tokens.
+        tokens: what was trained on, in the objective's unit: target tokens, examples or words.
+        totals: of each metric since the last evaluation: sum and number of these.
         point: where the last point of the curves stands.
         Others: what their names say.
     """
@@ -108,7 +111,7 @@ class RunKeeper(keras.callbacks.Callback):
         evaluate: Callable[[], Evaluation],
         progress: Progress,
         console: Console,
-        batches: Seq2SeqBatches,
+        batches: TokenBatches,
     ):
         super().__init__()
         self.training_model = training_model
@@ -118,7 +121,7 @@ class RunKeeper(keras.callbacks.Callback):
         self.progress = progress
         self.console = console
         self.padding_share = batches.padding_share
-        self.watch = InputWatch(training_model.pad_id)
+        self.watch = InputWatch(training_model.objective.pad_id)
         self.log = TensorBoardLog(run.logs)
         self.panels = Panels(
             self.log, config.tensorboard, training_model, run, batches.from_step, config.evaluate_every
@@ -165,12 +168,12 @@ class RunKeeper(keras.callbacks.Callback):
         self.tokens_before = self.progress.tokens - counted
 
     def _set_metric(self, name: str, total: float, count: float) -> None:
-        metric = self.training_model.token_means[name]
+        metric = self.training_model.means[name]
         metric.total.assign(total)
         metric.count.assign(count)
 
     def _totals(self) -> Totals:
-        metrics = self.training_model.token_means
+        metrics = self.training_model.means
         return {name: [_number(metric.total), _number(metric.count)] for name, metric in metrics.items()}
 
     def is_evaluated(self) -> bool:
@@ -381,7 +384,9 @@ class RunKeeper(keras.callbacks.Callback):
         values["train/learning_rate"] = _number(optimizer.learning_rate)
         values["train/gradient_norm"] = _number(optimizer.gradient_norm)
         if progress.seconds > point.seconds and progress.tokens > point.tokens:
-            values["train/tokens_per_second"] = (progress.tokens - point.tokens) / (progress.seconds - point.seconds)
+            values[f"train/{self.training_model.objective.unit}_per_second"] = (progress.tokens - point.tokens) / (
+                progress.seconds - point.seconds
+            )
         if self._scales_loss():
             values["train/skipped_steps"] = self.skipped_steps()
             values["train/loss_scale"] = _number(self.training_model.optimizer.dynamic_scale)
@@ -463,12 +468,12 @@ class RunKeeper(keras.callbacks.Callback):
 
     def _record(self, evaluation: Evaluation, trained: dict[str, float], better: bool) -> None:
         """Writes an evaluation to metrics.json, samples.txt, TensorBoard and the terminal."""
-        progress, skipped = self.progress, self.skipped_steps()
+        progress, skipped, unit = self.progress, self.skipped_steps(), self.training_model.objective.unit
         rate = progress.tokens / max(progress.seconds - progress.evaluation_seconds, 1e-9)
         entry = {
             "step": progress.step,
             "seconds": round(progress.seconds, 1),
-            "target_tokens": int(progress.tokens),
+            "target_tokens" if unit == "tokens" else unit: int(progress.tokens),
             **({"skipped_steps": skipped} if self._scales_loss() else {}),
             **{f"train_{name}": round(value, 5) for name, value in trained.items() if math.isfinite(value)},
             **{name: round(value, 5) for name, value in evaluation.metrics.items()},
@@ -480,7 +485,7 @@ class RunKeeper(keras.callbacks.Callback):
                 "best_step": progress.best_step,
                 "best_score": progress.best_score,
                 "padding_share": round(self.padding_share, 4),
-                "tokens_per_second": round(rate, 1),
+                f"{unit}_per_second": round(rate, 1),
                 "evaluations": self.history,
             },
         )
@@ -490,9 +495,11 @@ class RunKeeper(keras.callbacks.Callback):
                 file.write(f"source     {source}\nreference  {reference}\nmodel      {output}\n\n")
         self.log.scalars({f"validation/{name}": value for name, value in evaluation.metrics.items()}, progress.step)
         self.log.text("validation/samples", sample_table(evaluation.samples), progress.step)
+        for name, (png, size) in evaluation.pictures.items():
+            self.log.image(f"validation/{name}", png, size, progress.step)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items())
         self.console.print(
-            f"step {progress.step}  {progress.seconds / 60:.1f} min  {rate:,.0f} tokens/s  {shown}"
+            f"step {progress.step}  {progress.seconds / 60:.1f} min  {rate:,.0f} {unit}/s  {shown}"
             f"{'  (best)' if better else ''}{f'  {skipped} steps skipped' if skipped else ''}",
             highlight=False,
         )

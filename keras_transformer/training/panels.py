@@ -105,10 +105,16 @@ class Panels:
             self.before = step, [some_values(variable) for variable in self._variables()]
 
     def _attention(self, number: int, source: str, reference: str, step: int) -> None:
-        tokenizer = self.tokenizer
-        if tokenizer is None or not hasattr(self.training_model.model, "attention_maps"):
+        tokenizer, model = self.tokenizer, self.training_model.model
+        if tokenizer is None or not hasattr(model, "attention_maps"):
             return
         sources = tokenizer.encode(source)[:MAX_PIECES]
+        if len(sources) and not hasattr(model, "decoder_blocks"):
+            maps = model.attention_maps(sources[None])["encoder"]
+            pieces = tokenizer.pieces_as_text(ops.convert_to_numpy(model.read_ids(sources[None]))[0])
+            png, size = attention_picture(ops.convert_to_numpy(maps[0]), pieces, pieces)
+            self.log.image(f"attention/text_{number}", png, size, step)
+            return
         targets = np.concatenate([[tokenizer.start_id], tokenizer.encode(reference), [tokenizer.end_id]])
         targets = targets[: MAX_PIECES + 1].astype(np.int32)
         if not len(sources):

@@ -22,11 +22,12 @@ class ProgressBar(keras.callbacks.Callback):
         progress: its `step` is where the training stands; stands behind what counts them among the callbacks.
         steps: steps at which training ends.
         console: where it is shown.
+        accuracy: name of the metric that is shown beside the loss; none if empty.
     """
 
-    def __init__(self, progress: Any, steps: int, console: Console):
+    def __init__(self, progress: Any, steps: int, console: Console, accuracy: str = ""):
         super().__init__()
-        self.progress, self.steps, self.console = progress, steps, console
+        self.progress, self.steps, self.console, self.accuracy = progress, steps, console, accuracy
         self.bar = Bar(
             TextColumn("training"),
             BarColumn(),
@@ -49,7 +50,9 @@ class ProgressBar(keras.callbacks.Callback):
         now = time.monotonic()
         if logs and now - self.last_reading >= SECONDS_BETWEEN_READINGS:
             self.last_reading = now
-            self.shown = f"loss {float(logs['loss']):.3f}  accuracy {float(logs['token_accuracy']):.1%}"
+            self.shown = f"loss {float(logs['loss']):.3f}"
+            if self.accuracy:
+                self.shown += f"  accuracy {float(logs[self.accuracy]):.1%}"
         self.bar.update(self.task, completed=self.progress.step, shown=self.shown)
         if not self.console.is_terminal and now - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = now

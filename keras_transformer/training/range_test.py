@@ -12,10 +12,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_transformer.data.batching import Seq2SeqBatches
+from keras_transformer.data.batching import TokenBatches
 from keras_transformer.data.feed import feed
 from keras_transformer.errors import UserError
 from keras_transformer.training.config import TrainingConfig
+from keras_transformer.training.objective import Objective
 from keras_transformer.training.sweep import FEWEST_POINTS, Sweep
 from keras_transformer.training.trainer import compile_for_training
 from keras_transformer.training.updates import own_optimizer
@@ -56,7 +57,7 @@ class Exponential(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def find_learning_rate(
-    model: keras.Model, batches: Seq2SeqBatches, config: TrainingConfig, pad_id: int, sweep: Sweep
+    model: keras.Model, batches: TokenBatches, config: TrainingConfig, objective: Objective, sweep: Sweep
 ) -> RangeTest:
     """Trains a model while the learning rate rises, and says what rate to try.
 
@@ -64,7 +65,7 @@ def find_learning_rate(
         model: new; its weights are of no use afterwards.
         batches: of the training data.
         config: how to train, the learning rate and its schedule apart.
-        pad_id: of the labels.
+        objective: what it is trained for.
         sweep: how the rate rises.
 
     Raises:
@@ -72,11 +73,12 @@ def find_learning_rate(
 
     Example:
         ```python
-        find_learning_rate(model, batches, TrainingConfig(), pad_id=0, sweep=Sweep(1e-5, 1.0, steps=200)).suggestion
+        sweep = Sweep(1e-5, 1.0, steps=200)
+        find_learning_rate(model, batches, TrainingConfig(), TokenObjective(), sweep).suggestion
         ```
     """
     config = replace(config, schedule="constant", averaging=None, average_last=None)
-    training_model = compile_for_training(model, config, pad_id)
+    training_model = compile_for_training(model, config, objective)
     own_optimizer(training_model).learning_rate = Exponential(sweep)
     watch = _LossWatch()
     data = feed(lambda: batches.from_step(0))

@@ -3,6 +3,7 @@
 - `config.yaml`: the complete config, every default written out
 - `model.json`: the model's class and arguments
 - `tokenizer/`: the vocabulary
+- `labels.json`: what a classifier's outputs stand for
 - `data/`: train/ (token store), validation.jsonl, test.jsonl
 - `checkpoints/`: step-00001000.npz: weights, optimizer and random seeds
 - `model.weights.h5`: weights of the best evaluation
@@ -48,6 +49,7 @@ class RunDirectory:
         self.config = self.path / "config.yaml"
         self.model = self.path / "model.json"
         self.tokenizer = self.path / "tokenizer"
+        self.labels = self.path / "labels.json"
         self.train_store = self.path / "data" / "train"
         self.checkpoints = self.path / "checkpoints"
         self.weights = self.path / "model.weights.h5"

@@ -174,8 +174,7 @@ def gradients(training_model: Any, inputs: dict[str, Any], labels: Any) -> list[
     if keras.backend.backend() != "tensorflow" or strategy_of(training_model):
         return [None] * len(training_model.model.trainable_variables)
     with tf.GradientTape() as tape:
-        outputs = training_model(inputs, training=False)
-        sums = training_model.token_loss(outputs, labels, source_ids=inputs.get("source_ids"))
+        sums = training_model.sums(inputs, training_model(inputs, training=False), labels)
     # of the sum, not of the mean: small gradients stay above float16's smallest number
     found = tape.gradient(sums.loss, [variable.value for variable in training_model.model.trainable_variables])
     weight = max(float(sums.weight), 1.0)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from rich.console import Console
 
-from keras_transformer.data.batching import Seq2SeqBatches
+from keras_transformer.data.batching import TokenBatches
 from keras_transformer.data.feed import feed
 from keras_transformer.training.checkpoints import checkpoints, load_checkpoint
 from keras_transformer.training.config import TrainingConfig
@@ -22,13 +22,14 @@ from keras_transformer.training.keeper import Evaluation as Evaluation
 from keras_transformer.training.keeper import Progress as Progress
 from keras_transformer.training.keeper import RunKeeper
 from keras_transformer.training.model import TrainingModel
+from keras_transformer.training.objective import Objective
 from keras_transformer.training.optimizers import freeze, make_optimizer
 from keras_transformer.training.progress import ProgressBar
 from keras_transformer.training.run_directory import RunDirectory
 
 
-def compile_for_training(model: keras.Model, config: TrainingConfig, pad_id: int) -> TrainingModel:
-    """Returns the model with its loss and optimizer.
+def compile_for_training(model: keras.Model, config: TrainingConfig, objective: Objective) -> TrainingModel:
+    """Returns the model with what it is trained for and its optimizer.
 
     Raises:
         UserError: the device cannot run the dtype policy; `config.freeze` matches nothing, or everything.
@@ -39,12 +40,7 @@ def compile_for_training(model: keras.Model, config: TrainingConfig, pad_id: int
     freeze(model, config.freeze)
     # the policy of what is compiled decides whether Keras scales the loss, as mixed_float16 needs it
     training_model = TrainingModel(
-        model,
-        config.label_smoothing,
-        pad_id,
-        parts=parts_of_a_batch(),
-        consistency=config.r_drop,
-        dtype=model.dtype_policy,
+        model, objective, parts=parts_of_a_batch(), consistency=config.r_drop, dtype=model.dtype_policy
     )
     optimizer = make_optimizer(config, training_model.trainable_variables)
     # XLA is slower than TensorFlow's own operators on a CPU in bfloat16 and no faster in float32 (measured)
@@ -56,7 +52,7 @@ def compile_for_training(model: keras.Model, config: TrainingConfig, pad_id: int
 
 def train(
     training_model: TrainingModel,
-    batches: Seq2SeqBatches,
+    batches: TokenBatches,
     config: TrainingConfig,
     run: RunDirectory,
     evaluate: Callable[[], Evaluation],
@@ -93,7 +89,7 @@ def _console() -> Console:
 
 def _train(
     training_model: TrainingModel,
-    batches: Seq2SeqBatches,
+    batches: TokenBatches,
     config: TrainingConfig,
     run: RunDirectory,
     evaluate: Callable[[], Evaluation],
@@ -106,7 +102,7 @@ def _train(
     keeper.start()
     if progress.step and progress.step % config.evaluate_every == 0 and not keeper.is_evaluated():
         keeper.on_epoch_end(0)  # it was killed between a step's checkpoint and its evaluation
-    bar = ProgressBar(progress, config.steps, console)
+    bar = ProgressBar(progress, config.steps, console, training_model.objective.accuracy)
     callbacks = Callbacks([keeper, bar], add_history=True, model=training_model)
     try:
         with _stop_on_signal(keeper):
@@ -138,7 +134,9 @@ def _fit(
     steps = min(every - step % every, config.steps - step)
     # one epoch of `fit` is the way to the next evaluation; the first after a resume may be shorter
     epochs = max(1, (config.steps - step) // every) if steps == every else 1
-    data = feed(lambda: batches(step * config.accumulate), strategy_of(training_model), training_model.pad_id)
+    objective = training_model.objective
+    strategy = strategy_of(training_model)
+    data = feed(lambda: batches(step * config.accumulate), strategy, objective.pad_id, objective.pad_label)
     steps *= config.accumulate  # to Keras every batch is a step
     training_model.fit(data, steps_per_epoch=steps, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
 

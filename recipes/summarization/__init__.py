@@ -21,6 +21,7 @@ from keras_transformer.summaries import ROUGE, SummaryScorer
 from keras_transformer.text import BytePieceTokenizer
 from keras_transformer.training.config import ModelConfig
 
+Example = tuple[str, list[str]]  # a document and its summaries
 GENERATED = {"train": 30_000, "validation": 300, "test": 1_000}  # reports of the built-in data
 NAMES = ("document", "summary")  # fields of the user's files, unless columns are given
 SAMPLES = 8  # summaries shown at every evaluation
@@ -88,7 +89,7 @@ def main(config: Config) -> dict[str, Any] | None:
         tell_batches(config, batches)
         with training.on_devices(config.training):
             model = kit.build_model(config, run, lambda: new_model(config, tokenizer))
-            training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
+            training_model = training.compile_for_training(model, config.training, objective(config, tokenizer))
             summarizer = generation.TextToText(
                 model, tokenizer, config.max_source_length, config.max_target_length, cut=config.cut
             )
@@ -111,7 +112,7 @@ def tune_learning_rate(config: Config, sweep: training.Sweep) -> training.RangeT
         tokenizer = prepare_data(config, run)
         batches = make_batches(config, run, tokenizer)
         model = kit.build_model(config, run, lambda: new_model(config, tokenizer))
-        return training.find_learning_rate(model, batches, config.training, tokenizer.pad_id, sweep)
+        return training.find_learning_rate(model, batches, config.training, objective(config, tokenizer), sweep)
 
 
 def settle(config: Config) -> Config:
@@ -257,7 +258,9 @@ def new_model(config: Config, tokenizer: BytePieceTokenizer) -> Any:
     )
 
 
-Example = tuple[str, list[str]]  # a document and its summaries
+def objective(config: Config, tokenizer: BytePieceTokenizer) -> training.Objective:
+    """Returns what the model is trained for."""
+    return training.TokenObjective(config.training.label_smoothing, tokenizer.pad_id)
 
 
 def read_examples(config: Config, run: training.RunDirectory, split: str) -> list[Example]:

@@ -71,7 +71,7 @@ def main(config: Config) -> dict[str, Any] | None:
         tell_batches(config, batches)
         with training.on_devices(config.training):
             model = kit.build_model(config, run, lambda: new_model(config, tokenizer))
-            training_model = training.compile_for_training(model, config.training, tokenizer.pad_id)
+            training_model = training.compile_for_training(model, config.training, objective(config, tokenizer))
             translator = generation.TextToText(model, tokenizer, config.max_source_length, config.max_target_length)
             pairs = run.read_examples("validation")
             training.train(training_model, batches, config.training, run, lambda: validate(translator, pairs, config))
@@ -89,7 +89,7 @@ def tune_learning_rate(config: Config, sweep: training.Sweep) -> training.RangeT
         tokenizer = prepare_data(config, run)
         batches = make_batches(config, run, tokenizer)
         model = kit.build_model(config, run, lambda: new_model(config, tokenizer))
-        return training.find_learning_rate(model, batches, config.training, tokenizer.pad_id, sweep)
+        return training.find_learning_rate(model, batches, config.training, objective(config, tokenizer), sweep)
 
 
 def settle(config: Config) -> Config:
@@ -172,6 +172,11 @@ def new_model(config: Config, tokenizer: BytePieceTokenizer) -> Any:
     return Seq2SeqTransformer(
         tokenizer.vocabulary_size, **config.model.arguments(), dtype=config.training.dtype_policy, name="translator"
     )
+
+
+def objective(config: Config, tokenizer: BytePieceTokenizer) -> training.Objective:
+    """Returns what the model is trained for."""
+    return training.TokenObjective(config.training.label_smoothing, tokenizer.pad_id)
 
 
 def validate(translator: generation.TextToText, pairs: list[Pair], config: Config) -> training.Evaluation:

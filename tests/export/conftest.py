@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.text import BytePieceTokenizer
 from keras_transformer.training import RunDirectory
 
+ROOT = Path(__file__).resolve().parents[2]
 MAX_SOURCE_BYTES, MAX_TARGET_BYTES = 48, 24
 SIZED_SOURCE_BYTES = 128
 N_BEST, SAMPLES = SearchOptions(beam=3, n_best=3), SearchOptions(samples=4)
@@ -116,3 +120,11 @@ def samples_path(long_run_path: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def fresh_python(code: str, folder: Path) -> str:
+    """Runs code in a fresh interpreter, in a folder, and returns what it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

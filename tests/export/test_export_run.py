@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,19 +22,9 @@ from keras_transformer.export.limits import Limits
 from keras_transformer.export.signatures import described, lite_signatures
 from keras_transformer.generation import TextToText
 from keras_transformer.generation.options import GREEDY
-from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES, read_json, sentences, write_run
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES, fresh_python, read_json, sentences, write_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:text [0-9]+ has an answer that:UserWarning")
-
-
-def fresh_python(code: str, folder: Path) -> str:
-    """Runs code in a fresh interpreter, in a folder, and returns what it prints."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_everything_is_there(artifact_path: Path) -> None:

@@ -41,6 +41,7 @@ class Case:
         mask_argument: the call argument that takes a padding mask of the first input.
         keeps_mask: whether the output has the Keras mask of the first input.
         unused: arguments that stay at their default, being refused where the layer is used so.
+        pools: whether the output has one vector for a sequence.
     """
 
     layer: str
@@ -49,6 +50,7 @@ class Case:
     mask_argument: str | None = None
     keeps_mask: bool = True
     unused: tuple[str, ...] = ()
+    pools: bool = False
 
     def make(self, policy: str = "float32", **others: Any) -> Any:
         return getattr(layers, self.layer)(**{**self.arguments, "dtype": policy, **others})
@@ -109,10 +111,12 @@ CASES = {
     ),
     "dropout": Case("Dropout", {"rate": 0.2, "seed": 4}),
     "layer_normalization": Case("LayerNormalization", {"epsilon": 1e-4}),
+    "pooling": Case("Pooling", {"kind": "attention"}, keeps_mask=False, pools=True),
     "position_embedding": Case("PositionEmbedding", {"max_length": 9}, keeps_mask=False),
     "root_mean_square_scaling": Case("RootMeanSquareScaling", {"epsilon": 1e-3}),
     "sine_positions": Case("SinePositionEncoding", {"max_wavelength": 500.0}, keeps_mask=False),
     "stochastic_depth": Case("StochasticDepth", {"rate": 0.2, "seed": 4}),
+    "word_dropout": Case("WordDropout", {"rate": 0.2, "seed": 4}),
     "token_embedding": Case(
         "TokenEmbedding",
         {"vocabulary_size": 11, "embedding_dim": WIDTH, "scale": False, "mask_zero": True},
@@ -222,7 +226,13 @@ def test_half_precision_is_near_float32(case: Case, policy: str) -> None:
 def test_one_training_step(case: Case, policy: str) -> None:
     model, values = case.model(policy), case.values()
     if not model.trainable_weights:
-        assert case.layer in ("Dropout", "SinePositionEncoding", "RootMeanSquareScaling", "StochasticDepth")
+        assert case.layer in (
+            "Dropout",
+            "SinePositionEncoding",
+            "RootMeanSquareScaling",
+            "StochasticDepth",
+            "WordDropout",
+        )
         return
     before = [np.asarray(weight).copy() for weight in model.trainable_weights]
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
@@ -241,7 +251,7 @@ def test_one_model_takes_any_batch_and_length(case: Case) -> None:
     for batch, length in ((1, 1), (3, 4), (2, 7)):
         values = case.values(batch, length)
         output = array(model(values))
-        assert output.shape[-2:] == (length, WIDTH)
+        assert output.shape[-2:] == ((batch if case.pools else length), WIDTH)
         if output.shape[0] == batch:  # a row does not depend on the rows beside it
             alone = model({name: value[-1:] for name, value in values.items()})
             np.testing.assert_allclose(output[-1:], array(alone), atol=1e-6)

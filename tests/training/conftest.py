@@ -12,7 +12,7 @@ import pytest
 
 from keras_transformer.data import Seq2SeqBatches, TokenStore
 from keras_transformer.models import Seq2SeqTransformer
-from keras_transformer.training import TrainingConfig, TrainingModel, compile_for_training
+from keras_transformer.training import TokenObjective, TrainingConfig, TrainingModel, compile_for_training
 
 VOCABULARY = 12
 
@@ -51,6 +51,6 @@ def make_model() -> Callable[..., TrainingModel]:
         model = Seq2SeqTransformer(
             VOCABULARY, **{**numbers, "num_heads": 2, "dropout": 0.2, "dtype": config.dtype_policy, **arguments}
         )
-        return compile_for_training(model, config, pad_id=0)
+        return compile_for_training(model, config, TokenObjective(config.label_smoothing))
 
     return make

@@ -22,7 +22,14 @@ import numpy as np
 
 from keras_transformer.data import Seq2SeqBatches, TokenStore
 from keras_transformer.models import Seq2SeqTransformer
-from keras_transformer.training import Evaluation, RunDirectory, TrainingConfig, compile_for_training, train
+from keras_transformer.training import (
+    Evaluation,
+    RunDirectory,
+    TokenObjective,
+    TrainingConfig,
+    compile_for_training,
+    train,
+)
 from keras_transformer.training.checkpoints import training_state
 from keras_transformer.training.keeper import RunKeeper
 
@@ -42,7 +49,7 @@ def run_to_death(data: str, folder: str, average_last: int, kind: str, step: int
     )
     keras.utils.set_random_seed(config.seed)
     model = Seq2SeqTransformer(12, 1, 1, 8, 12, 2, dropout=0.2)
-    training_model = compile_for_training(model, config, pad_id=0)
+    training_model = compile_for_training(model, config, TokenObjective(config.label_smoothing))
     batches = Seq2SeqBatches(TokenStore(Path(data)), 64, seed=0, start_id=1, end_id=2, pad_id=0)
     run = RunDirectory(folder)
     reached = strike_at(kind, step, size)

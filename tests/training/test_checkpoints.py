@@ -70,11 +70,12 @@ def test_names_do_not_depend_on_the_models_made_before(
 def test_names_do_not_depend_on_the_process(model: TrainingModel) -> None:
     code = """
         from keras_transformer.models import Seq2SeqTransformer
-        from keras_transformer.training import TrainingConfig, compile_for_training
+        from keras_transformer.training import TokenObjective, TrainingConfig, compile_for_training
         from keras_transformer.training.checkpoints import training_state
         model = Seq2SeqTransformer(12, 1, 1, 8, 12, 2, dropout=0.2)
         config = TrainingConfig(clip_norm=1.0, averaging=0.9)
-        print(*[name for name, _ in training_state(compile_for_training(model, config, 0))], sep="\\n")
+        training_model = compile_for_training(model, config, TokenObjective())
+        print(*[name for name, _ in training_state(training_model)], sep="\\n")
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == list(values(model))

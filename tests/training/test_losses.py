@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.models import Seq2SeqTransformer
-from keras_transformer.training import TrainingModel, linear_cross_entropy
+from keras_transformer.training import TokenObjective, TrainingModel, linear_cross_entropy
 from keras_transformer.training.updates import weighed
 from tests.layers.reference import randomize, softmax
 
@@ -143,7 +143,7 @@ def training_model() -> TrainingModel:
         9, num_encoder_layers=1, num_decoder_layers=1, hidden_dim=8, intermediate_dim=12, num_heads=2, dropout=0.0
     )
     randomize(model)
-    return TrainingModel(model, label_smoothing=0.1)
+    return TrainingModel(model, TokenObjective(label_smoothing=0.1))
 
 
 def loss_and_gradients(
@@ -217,8 +217,8 @@ def test_metrics_are_means_over_tokens(training_model: TrainingModel) -> None:
     second, _ = loss_and_gradients(training_model, x, only)
     labels = int((y != 0).sum())
     expected = (labels * first + second) / (labels + 1)
-    assert float(training_model.token_means["loss"].result()) == pytest.approx(expected, abs=1e-5)
-    assert float(training_model.token_means["loss"].count) == labels + 1
+    assert float(training_model.means["loss"].result()) == pytest.approx(expected, abs=1e-5)
+    assert float(training_model.means["loss"].count) == labels + 1
 
 
 def test_a_batch_of_padding_alone_costs_nothing(training_model: TrainingModel) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_transformer.errors import UserError
-from keras_transformer.training import Sweep, TrainingConfig, find_learning_rate
+from keras_transformer.training import Sweep, TokenObjective, TrainingConfig, find_learning_rate
 from keras_transformer.training.range_test import SMOOTHING, Exponential, suggested_rate
 
 # Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
@@ -46,7 +46,7 @@ def test_a_sweep(optimizer: str, make_model: Callable[..., Any], make_batches: C
     config = TrainingConfig(optimizer=optimizer, batch_tokens=64)
     model = make_model(config).model
     sweep = Sweep(1e-4, 100.0, steps=60)
-    found = find_learning_rate(model, make_batches(), config, 0, sweep)
+    found = find_learning_rate(model, make_batches(), config, TokenObjective(), sweep)
     assert len(found.rates) == len(found.losses) == len(found.smoothed) <= 60
     assert found.rates[0] == pytest.approx(1e-4)
     assert found.losses[0] == pytest.approx(np.log(12), rel=0.3)  # of a uniform guess among the 12 pieces
@@ -63,4 +63,6 @@ def test_a_sweep_that_begins_too_high(make_model: Callable[..., Any], make_batch
     message = r"the loss exploded after \d+ steps, at a learning rate of .*; begin the sweep lower than 1000"
     config = TrainingConfig(batch_tokens=64)
     with pytest.raises(UserError, match=message):
-        find_learning_rate(make_model(config).model, make_batches(), config, 0, Sweep(1000.0, 10000.0, steps=40))
+        find_learning_rate(
+            make_model(config).model, make_batches(), config, TokenObjective(), Sweep(1000.0, 10000.0, steps=40)
+        )

@@ -19,6 +19,7 @@ from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.training import (
     Evaluation,
     RunDirectory,
+    TokenObjective,
     TrainingConfig,
     compile_for_training,
     on_devices,
@@ -57,7 +58,7 @@ def training(data: str, folder: str, devices: int, steps: int = STEPS, **options
         with on_devices(config):
             keras.utils.set_random_seed(config.seed)
             model = Seq2SeqTransformer(12, 1, 1, 8, 12, 2, dropout=0.0)
-            training_model = compile_for_training(model, config, pad_id=0)
+            training_model = compile_for_training(model, config, TokenObjective(config.label_smoothing))
             # two shapes, one of them with an odd number of rows
             batches = Seq2SeqBatches(TokenStore(Path(data)), 64, 0, 1, 2, 0, length_multiple=6)
             run = RunDirectory(folder)

@@ -119,7 +119,7 @@ def settle(config: Config) -> Config:
     """Returns the config with every number written out: those of the model's preset, and the size of the batches."""
     config = replace(config, model=config.model.resolved())
     longest = max(config.max_source_length, config.max_target_length)
-    return kit.settle_batch_tokens(config, config.model.arguments(), longest)
+    return kit.settle_training(config, config.model.arguments(), longest)
 
 
 def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokenizer:

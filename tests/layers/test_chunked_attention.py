@@ -38,6 +38,7 @@ BIASES = {
 def pair(chunk: int, cross: bool = False, **arguments: Any) -> list[MultiHeadAttention]:
     """Returns a layer that attends to all keys, and one with the same weights that attends to some at a time."""
     made = []
+    keras.utils.set_random_seed(0)
     for attention_chunk in (None, chunk):
         layer = MultiHeadAttention(HEADS, HEAD_WIDTH, attention_chunk=attention_chunk, **arguments)
         layer.build(QUERY.shape, VALUE.shape if cross else None)
@@ -137,7 +138,7 @@ def test_lengths_that_are_known_only_when_it_runs() -> None:
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision(policy: str) -> None:
-    """As near to float32 as attention to all keys is."""
+    """About as near to float32 as attention to all keys is: both round, each in its own order."""
     exact, _ = pair(3)
     expected = value_and_gradients(exact, QUERY, **CASES["causal"])
     errors = []
@@ -145,8 +146,8 @@ def test_half_precision(policy: str) -> None:
         layer.set_weights(exact.get_weights())
         found = value_and_gradients(layer, QUERY, **CASES["causal"])
         errors.append([np.abs(x.astype("float32") - y).max() for x, y in zip(found, expected, strict=True)])
-    for full_error, chunked_error in zip(*errors, strict=True):
-        assert chunked_error < 2 * full_error + 1e-3
+    full_error, chunked_error = (sum(found) for found in errors)  # of all arrays: one alone is a matter of luck
+    assert chunked_error < 2 * full_error
 
 
 def test_scores_are_those_of_all_at_once() -> None:

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from keras_transformer.models.presets import preset_config as preset_config
     from keras_transformer.models.seq2seq import DecoderMemory as DecoderMemory
     from keras_transformer.models.seq2seq import Seq2SeqTransformer as Seq2SeqTransformer
+    from keras_transformer.models.tagger import TextTagger as TextTagger
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "TextTagger": "tagger",
         "DecoderMemory": "seq2seq",
         "EncoderModel": "encoder",
         "PRESETS": "presets",

@@ -9,6 +9,7 @@ from keras_transformer._lazy import lazy_exports
 if TYPE_CHECKING:
     from keras_transformer.recipe_kit.batches import batch_options as batch_options
     from keras_transformer.recipe_kit.batches import store_options as store_options
+    from keras_transformer.recipe_kit.batches import tell_cut as tell_cut
     from keras_transformer.recipe_kit.batches import tell_mixture as tell_mixture
     from keras_transformer.recipe_kit.batches import tell_store as tell_store
     from keras_transformer.recipe_kit.config import RecipeConfig as RecipeConfig
@@ -42,6 +43,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "settle_batch_tokens": "run",
         "shorten": "evaluation",
         "store_options": "batches",
+        "tell_cut": "batches",
         "tell_mixture": "batches",
         "tell_store": "batches",
         "trial_run": "run",

@@ -46,6 +46,15 @@ def tell_store(
         )
 
 
+def tell_cut(report: Any, rows: Sequence[data.Row], limit: int, unit: str) -> None:
+    """Tells how many rows to train on were cut at `limit` pieces; `unit` is what rows are called: "texts"."""
+    if report.too_long:
+        say(
+            f"cut {report.too_long:,} of {len(rows):,} training {unit} at {limit} pieces, the first at "
+            f"{rows[report.first_too_long].place}"
+        )
+
+
 def batch_options(config: RecipeConfig, store: data.TokenStore, tokenizer: Any) -> dict[str, Any]:
     """Returns the options that all batches have: length_multiple, dropout, shares, curriculum_steps."""
     options = config.training

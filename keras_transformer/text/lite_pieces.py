@@ -84,7 +84,7 @@ class LitePieces(tf.Module):
         fitting = tf.where(ends <= max_bytes, ends, 0) if whole_pieces else tf.minimum(ends, max_bytes)
         length = tf.reduce_max(fitting)
         position = tf.range(max_bytes)
-        piece = _last_at_most(starts, position)  # [B]
+        piece = last_at_most(starts, position)  # [B]
         place = tf.gather(tf.gather(self._piece_places, ids) - starts, piece) + position
         place = tf.where(position < length, place, 0)  # the vocabulary's bytes begin with a zero
         return tf.gather(self._piece_bytes, place), length
@@ -144,7 +144,7 @@ def _chain(following: tf.Tensor) -> tf.Tensor:
     return chain[:size]
 
 
-def _last_at_most(ascending: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+def last_at_most(ascending: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """Returns for each value the last index whose entry is at most the value. The first entry must be.
 
     A binary search over all values at once: four operators for each doubling of the entries, where comparing all

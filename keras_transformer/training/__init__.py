@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from keras_transformer.training.run_directory import RunDirectory as RunDirectory
     from keras_transformer.training.schedules import InverseSquareRoot as InverseSquareRoot
     from keras_transformer.training.sweep import Sweep as Sweep
+    from keras_transformer.training.tag_objective import TagObjective as TagObjective
     from keras_transformer.training.trainer import Evaluation as Evaluation
     from keras_transformer.training.trainer import compile_for_training as compile_for_training
     from keras_transformer.training.trainer import train as train
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "TagObjective": "tag_objective",
         "Adam": "optimizers",
         "EncoderConfig": "config",
         "Evaluation": "trainer",

@@ -206,11 +206,7 @@ def tokenize(
     options = kit.store_options(config, tokenizer, parts)
     options["labels"] = (labels.of(row) for row in rows)
     report = data.TokenStore.write(run.train_store, texts, (TEXT,), tokenizer, limits, cuts_long_rows=True, **options)
-    if report.too_long:
-        say(
-            f"cut {report.too_long:,} of {len(rows):,} training texts at {config.max_length} pieces, the first at "
-            f"{rows[report.first_too_long].place}"
-        )
+    kit.tell_cut(report, rows, config.max_length, "texts")
     say(f"{report.rows:,} training texts, {tokenizer.vocabulary_size:,} pieces, {labels.told}")
 
 

@@ -159,6 +159,9 @@ def check_expressible(model: Any) -> None:
         value = getattr(model, name)
         if value not in known:
             raise UserError(f"CTranslate2 has no form for {name} {value!r} of this model, only for {', '.join(known)}")
+    for name, what in (("copy", "copying from the source"), ("attention_window", "a window of attention")):
+        if getattr(model, name):
+            raise UserError(f"CTranslate2 has no form for {what}, which this model has; export it to .tflite instead")
 
 
 def verify(

@@ -57,6 +57,8 @@ def folded(model: Seq2SeqTransformer) -> Seq2SeqTransformer:
         fold.self_attention(old_block, new_block)
         fold.cross_attention(old_block, new_block, model.encoder_norm)
         fold.feed_forward(old_block, new_block)
+    if model.copy:
+        fold.copy_head(model.copy_head, new.copy_head, model.encoder_norm)
     return new
 
 
@@ -83,6 +85,12 @@ class _Fold:
         self._read(old.cross_attention_norm, before.query, after.query)
         self._read(encoder_norm, before.key_value, after.key_value)
         self._write(before.output_projection, after.output_projection)
+
+    def copy_head(self, old: Any, new: Any, encoder_norm: Any) -> None:
+        """Its query and gate read what keeps its normalisation."""
+        self._read(encoder_norm, old.key, new.key)
+        for before, after in ((old.query, new.query), (old.gate, new.gate)):
+            after.set_weights(_kernel_and_bias(before))
 
     def feed_forward(self, old: Any, new: Any) -> None:
         self._read(old.feed_forward_norm, old.feed_forward.expand, new.feed_forward.expand)

@@ -28,6 +28,7 @@ from keras_transformer.generation import SearchOptions, TextToText
 from keras_transformer.generation.options import GREEDY, RANGES
 from keras_transformer.generation.search import answers_per_sentence
 from keras_transformer.layers.attention import KeyValues
+from keras_transformer.models.copying import CopyMemory
 from keras_transformer.models.seq2seq import DecoderMemory
 from keras_transformer.text import LitePieces
 
@@ -197,6 +198,8 @@ class LiteModule(tf.Module):
         named = {"memory_bias": memory.bias, "pieces": count[None], "status": status[None]}
         for number, (keys, values) in enumerate(memory.key_values):
             named.update({f"memory_keys_{number}": keys, f"memory_values_{number}": values})
+        if memory.copy is not None:
+            named.update({"memory_copy_keys": memory.copy.keys, "memory_copy_ids": memory.copy.ids})
         return named
 
     def decode_step(self, ids: tf.Tensor, index: tf.Tensor, **state: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -214,6 +217,7 @@ class LiteModule(tf.Module):
         memory = DecoderMemory(
             tuple(KeyValues(state[f"memory_keys_{i}"], state[f"memory_values_{i}"]) for i in blocks),
             state["memory_bias"],
+            self._copy_memory(state) if model.copy else None,
         )
         cache = tuple(KeyValues(state[f"cache_keys_{i}"], state[f"cache_values_{i}"]) for i in blocks)
         found = model.step(ids, index, cache, memory)
@@ -221,6 +225,10 @@ class LiteModule(tf.Module):
         for number, (keys, values) in enumerate(found.cache):
             named.update({f"cache_keys_{number}": keys, f"cache_values_{number}": values})
         return named
+
+    def _copy_memory(self, state: Mapping[str, tf.Tensor]) -> CopyMemory:
+        highest = self._predictor.model.vocabulary_size - 1
+        return CopyMemory(state["memory_copy_keys"], tf.clip_by_value(state["memory_copy_ids"], 0, highest))
 
     def detokenize(self, ids: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the text, uint8 `[1, B]`, its `text_length` and a `status` of the first `length` ids of `[1, T]`."""
@@ -243,6 +251,9 @@ class LiteModule(tf.Module):
             for kind, room in rooms.items():
                 for part in ("keys", "values"):
                     specs[f"{kind}_{part}_{number}"] = tf.TensorSpec([1, heads, room, width])
+        if model.copy:
+            specs["memory_copy_keys"] = tf.TensorSpec([1, self._limits.source_places, model.hidden_dim])
+            specs["memory_copy_ids"] = tf.TensorSpec([1, self._limits.source_places], tf.int32)
         return specs
 
     # What they are made of

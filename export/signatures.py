@@ -118,4 +118,8 @@ def _state(predictor: TextToText, limits: Limits) -> tuple[dict[str, TensorSpec]
         }
         for kind, room in rooms.items()
     )
-    return {**memory, "memory_bias": TensorSpec("float32", (1, 1, 1, limits.source_places))}, cache
+    memory["memory_bias"] = TensorSpec("float32", (1, 1, 1, limits.source_places))
+    if model.copy:
+        memory["memory_copy_keys"] = TensorSpec("float32", (1, limits.source_places, model.hidden_dim))
+        memory["memory_copy_ids"] = TensorSpec("int32", (1, limits.source_places))
+    return memory, cache

@@ -21,6 +21,7 @@ from keras_transformer.export.task import TaskExport
 from keras_transformer.export.text_artifact import RawAnswer, TextArtifact
 from keras_transformer.export.verify import KerasAnswer, best_of, differences, keras_answers
 from keras_transformer.generation import TextToText, chosen_heads
+from keras_transformer.generation.options import GREEDY
 
 if TYPE_CHECKING:
     from keras_transformer.export.text_task import TextOptions, TextTask
@@ -47,7 +48,7 @@ class TextExport(TaskExport):
         options: TextOptions,
     ):
         super().__init__(task, predictor, config, examples)
-        self.search = options.search
+        self.search = options.search or GREEDY
         predictor.decoder(self.search)  # raises if the options do not fit the model
         heads = chosen_heads(predictor.model, options.align_layer, options.align_heads) if options.align else None
         self.places = predictor.max_source_length if options.cut else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_transformer.errors import UserError
@@ -12,7 +12,7 @@ from keras_transformer.export.limits import Limits
 from keras_transformer.export.task import Page, Task
 from keras_transformer.export.text_artifact import TextArtifact
 from keras_transformer.export.text_page import PAGE
-from keras_transformer.generation.options import GREEDY, SearchOptions
+from keras_transformer.generation.options import GREEDY, SearchOptions, saved_search
 from keras_transformer.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ class TextOptions:
     Args:
         max_source_bytes, max_target_bytes: room for source and answer in the `.tflite` files.
         search: how the files search: a beam, constraints. With `n_best` above 1 or `samples` they have a signature
-            for these too.
+            for these too. None means as the run's config says.
         cut: whether a source of more pieces than the model was trained on is cut there: files with room for many bytes
-            then take much less memory.
+            then take much less memory. None means as the run's config says.
         one_size, with_steps: what else goes into the `.tflite` files; see `Limits`.
         align: whether all files can say which words of a source each word of an answer looks at.
         align_layer, align_heads: whose attention that is; see `generation.chosen_heads`.
@@ -39,8 +39,8 @@ class TextOptions:
 
     max_source_bytes: int = 256
     max_target_bytes: int = 512
-    search: SearchOptions = GREEDY
-    cut: bool = False
+    search: SearchOptions | None = None
+    cut: bool | None = None
     one_size: bool = False
     with_steps: bool = True
     align: bool = False
@@ -51,8 +51,9 @@ class TextOptions:
         self.limits()  # raises if one is too small
         if not self.align and (self.align_layer is not None or self.align_heads is not None):
             raise UserError("align_layer or align_heads is given, but align is not: the files would have no alignments")
-        self._check_draws()
-        self._check_prefix()
+        if self.search is not None:
+            self._check_draws(self.search)
+            self._check_prefix(self.search)
 
     def limits(
         self, align_heads: Sequence[tuple[int, int]] | None = None, max_source_pieces: int | None = None
@@ -62,14 +63,14 @@ class TextOptions:
         room = (self.max_source_bytes, self.max_target_bytes)
         return Limits(*room, self.one_size, self.with_steps, max_source_pieces, heads)
 
-    def _check_draws(self) -> None:
+    def _check_draws(self, search: SearchOptions) -> None:
         for name in ("seed", "temperature"):
-            value = getattr(self.search, name)
+            value = getattr(search, name)
             if value != getattr(GREEDY, name):
                 raise UserError(f"{name} is {value}, but an exported file is given it with every text: leave it out")
 
-    def _check_prefix(self) -> None:
-        size = len(self.search.prefix.encode("utf-8", "surrogatepass"))
+    def _check_prefix(self, search: SearchOptions) -> None:
+        size = len(search.prefix.encode("utf-8", "surrogatepass"))
         if size > self.max_target_bytes:
             raise UserError(f"prefix has {size} bytes, more than the {self.max_target_bytes} of max_target_bytes")
 
@@ -101,7 +102,10 @@ class TextTask(Task):
         from keras_transformer.export.text_export import TextExport
         from keras_transformer.generation import load
 
-        return TextExport(self, load(run.path), config, run.read_examples("test")[:limit], options)
+        search = saved_search(config) if options.search is None else options.search
+        cut = config.get("cut") is True if options.cut is None else options.cut
+        chosen = replace(options, search=search, cut=cut)
+        return TextExport(self, load(run.path), config, run.read_examples("test")[:limit], chosen)
 
     def answerer(self, run: RunDirectory, settings: Mapping[str, Any]) -> Callable[[list[str]], object]:
         """Returns the search of a run; see `Task.answerer`."""

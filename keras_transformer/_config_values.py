@@ -47,9 +47,9 @@ def expected(hint: Any) -> str:
         return "one of " + ", ".join(repr(choice) for choice in arguments)
     if is_union(hint):
         return " or ".join(expected(option) for option in arguments)
-    if origin is list:
+    if origin is list or (origin is tuple and Ellipsis in arguments):
         return f"a list (each {expected(arguments[0])})"
-    if origin is tuple and Ellipsis not in arguments:
+    if origin is tuple:
         return f"a list of {len(arguments)} ({', '.join(expected(part) for part in arguments)})"
     raise TypeError(f"a config field cannot be of type {hint}")
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from keras_transformer.config import help_lines
 from keras_transformer.errors import UserError
-from keras_transformer.generation.options import SearchOptions
+from keras_transformer.generation.options import GREEDY, SearchOptions, saved_search
+from keras_transformer.training.run_directory import RunDirectory
 
 OPTIONS = [field.name for field in fields(SearchOptions)]
 OTHERS = ["align_layer", "align_heads", "max_source_bytes", "max_target_bytes"]
@@ -35,8 +36,8 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
             group.add_argument(flag, type=_number(kind), metavar="N" if kind is int else "X", help=text)
 
 
-def search_of(arguments: argparse.Namespace) -> SearchOptions | None:
-    """Returns the options that were given, or None if there were none.
+def search_of(arguments: argparse.Namespace, run: str | None = None) -> SearchOptions | None:
+    """Returns the options that were given, the others being those of a run, or None if there were none given.
 
     Raises:
         UserError: a value is out of its range, or two contradict each other; they are named as they were given.
@@ -46,7 +47,23 @@ def search_of(arguments: argparse.Namespace) -> SearchOptions | None:
     if not given:
         return None
     with named_as_given():
-        return SearchOptions(**given)
+        return (GREEDY if run is None else search_of_run(run)).changed(given)
+
+
+def search_of_run(run: str) -> SearchOptions:
+    """Returns how a run searches unless it is told otherwise; see `saved_search`.
+
+    Raises:
+        UserError: its config is missing or damaged.
+    """
+    import yaml
+
+    path = RunDirectory(run).config
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+    return saved_search(config if isinstance(config, dict) else {})
 
 
 class AlignFlags(NamedTuple):

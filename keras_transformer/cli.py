@@ -202,12 +202,13 @@ def predict(arguments: argparse.Namespace) -> int:
         write_explanations,
     )
 
-    search, align = search_of(arguments), align_of(arguments)
+    is_file = is_artifact(arguments.path)
+    search, align = search_of(arguments, None if is_file else arguments.path), align_of(arguments)
     explanations: list[Any] | None = [] if arguments.html else None
     check_explain(arguments)
     if align is not None and not arguments.json:
         raise UserError("--align is printed as JSON: give --json too")
-    if is_artifact(arguments.path):  # needs neither Keras nor TensorFlow
+    if is_file:  # needs neither Keras nor TensorFlow
         with filtered_stderr():  # LiteRT greets on standard error at its first run
             open_artifact = importlib.import_module("keras_transformer.export").open_artifact
             model = open_artifact(arguments.path, arguments.precision)
@@ -233,7 +234,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def _search_option(arguments: argparse.Namespace) -> dict[str, Any]:
-    search = search_of(arguments)
+    search = search_of(arguments, arguments.run)
     return {} if search is None else {"search": search}
 
 
@@ -455,7 +456,8 @@ def _add_export(parser: Parser) -> None:
         "--cut",
         action="store_true",
         default=None,
-        help="cut a text of more pieces than the model was trained on: much less memory where there is room for many",
+        help="cut a text of more pieces than the model was trained on: much less memory where there is room for many "
+        "(default: as the run's config says)",
     )
     parser.add_argument(
         "--one-size",

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from keras_transformer.data.readers import Row as Row
     from keras_transformer.data.readers import check_data as check_data
     from keras_transformer.data.readers import check_table as check_table
+    from keras_transformer.data.readers import read_columns as read_columns
     from keras_transformer.data.readers import read_fields as read_fields
     from keras_transformer.data.readers import read_pairs as read_pairs
+    from keras_transformer.data.readers import usable_pairs as usable_pairs
     from keras_transformer.data.splits import default_split_sizes as default_split_sizes
     from keras_transformer.data.splits import split_pairs as split_pairs
     from keras_transformer.data.store import TokenStore as TokenStore
@@ -52,9 +54,11 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "named_pairs": "named",
         "named_rows": "named",
         "named_sets": "named",
+        "read_columns": "readers",
         "read_fields": "readers",
         "read_pairs": "readers",
         "read_tagged": "conll",
         "split_pairs": "splits",
+        "usable_pairs": "readers",
     },
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from keras_transformer.errors import UserError, refuse_unless
 
@@ -24,6 +26,7 @@ RANGES = {  # least and most; far out, float32 would overflow or a rule no longe
     "min_p": (0, 1),
     "seed": (0, 2**31 - 1),
 }
+OF_A_BEAM = ("beam", "n_best", "length_penalty", "coverage_penalty")
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,22 @@ class SearchOptions:
         self._check_ranges()
         self._check_pairs()
 
+    def changed(self, given: Mapping[str, Any]) -> SearchOptions:
+        """Returns these options with some in place of theirs. What is of no use beside them is as usual again: what
+        belongs to a beam, where samples are to be drawn or a beam of 1 is asked for.
+
+        Raises:
+            UserError: as the constructor.
+
+        Example:
+            ```python
+            SearchOptions(beam=4, length_penalty=1.0, no_repeat_ngram=4).changed({"samples": 3})  # no beam any more
+            ```
+        """
+        useless = OF_A_BEAM if given.get("samples") or given.get("beam") == 1 else ()
+        usual = {name: getattr(GREEDY, name) for name in useless}
+        return replace(self, **{**usual, **given})
+
     def _check_ranges(self) -> None:
         for name, (least, most) in RANGES.items():
             value = getattr(self, name)
@@ -110,7 +129,7 @@ class SearchOptions:
             raise UserError(f"min_ratio is {self.min_ratio}, more than max_ratio, {self.max_ratio}")
         defaults = {field.name: field.default for field in fields(self)}
         if self.samples:
-            for name in ("beam", "n_best", "length_penalty", "coverage_penalty"):
+            for name in OF_A_BEAM:
                 if getattr(self, name) != defaults[name]:
                     raise UserError(
                         f"{name} is {getattr(self, name)}, but samples are drawn, not searched: leave it out"
@@ -134,3 +153,19 @@ def _is_utf_8(text: str) -> bool:
 
 
 GREEDY = SearchOptions()
+
+
+def saved_search(config: Mapping[str, Any]) -> SearchOptions:
+    """Returns how a run searches unless it is told otherwise, from its config as plain data: greedily, if that is mute.
+
+    Raises:
+        UserError: the config is damaged.
+    """
+    saved = config.get("search") or {}
+    known = {field.name for field in fields(SearchOptions)}
+    if not isinstance(saved, Mapping) or not set(saved) <= known:
+        raise UserError(f"config.yaml is damaged: search is {saved!r:.80}, expected options of search")
+    try:
+        return SearchOptions(**saved)
+    except TypeError as error:
+        raise UserError(f"config.yaml is damaged: search: {error}") from None

@@ -19,7 +19,7 @@ from keras_transformer.generation.alignment import Alignment, align_words
 from keras_transformer.generation.constraints import NEVER
 from keras_transformer.generation.decoder import Decoder
 from keras_transformer.generation.interface import Hypotheses, SpecialIds
-from keras_transformer.generation.options import GREEDY, SearchOptions
+from keras_transformer.generation.options import GREEDY, SearchOptions, saved_search
 from keras_transformer.generation.search import rows_per_sentence
 from keras_transformer.predictors.loading import load_model, unless_damaged
 from keras_transformer.text.byte_pieces import BytePieceTokenizer
@@ -68,6 +68,8 @@ class TextToText:
         max_source_length: the most pieces of a source in training; longer texts are answered with a warning.
         max_target_length: the most ids of an answer, the end included.
         batch_tokens: the most source pieces, padding included, that are encoded at once.
+        search: how to search where nothing else is said.
+        cut: whether texts of more than `max_source_length` pieces are cut there, where nothing else is said.
 
     Attributes:
         model: an ordinary `keras.Model`.
@@ -86,25 +88,31 @@ class TextToText:
         max_source_length: int = 128,
         max_target_length: int = 128,
         batch_tokens: int = BATCH_TOKENS,
+        search: SearchOptions = GREEDY,
+        cut: bool = False,
     ):
         self.model = model
         self.tokenizer = tokenizer
         self.max_source_length = max_source_length
         self.max_target_length = max_target_length
         self.batch_tokens = batch_tokens
+        self.default_search = search
+        self.cut = cut
         self._making = Lock()
         self._decoders: dict[tuple[SearchOptions, bool, int | None], Decoder] = {}
 
-    def predict(self, texts: Sequence[str], cut: bool = False, search: SearchOptions = GREEDY) -> list[str]:
+    def predict(self, texts: Sequence[str], cut: bool | None = None, search: SearchOptions | None = None) -> list[str]:
         """Returns the best answer to each text; see `generate`."""
         return [generated.text for generated in self.generate(texts, cut, search)]
 
-    def generate(self, texts: Sequence[str], cut: bool = False, search: SearchOptions = GREEDY) -> list[Generated]:
+    def generate(
+        self, texts: Sequence[str], cut: bool | None = None, search: SearchOptions | None = None
+    ) -> list[Generated]:
         """Returns the best answer to each text, in order; see `generate_n_best`."""
         return [answers[0] for answers in self.generate_n_best(texts, cut, search)]
 
     def generate_n_best(
-        self, texts: Sequence[str], cut: bool = False, search: SearchOptions = GREEDY
+        self, texts: Sequence[str], cut: bool | None = None, search: SearchOptions | None = None
     ) -> list[list[Generated]]:
         """Returns the answers to each text, in order, those to one text the best first.
 
@@ -114,8 +122,8 @@ class TextToText:
         Args:
             texts: strings.
             cut: whether a text of more than `max_source_length` pieces is cut there. Otherwise it is answered whole,
-                with a `UserWarning`, since the model was not trained on texts so long.
-            search: how to search.
+                with a `UserWarning`, since the model was not trained on texts so long. Default: `self.cut`.
+            search: how to search; default `self.default_search`.
 
         Raises:
             UserError: the search's options do not fit the model.
@@ -127,6 +135,8 @@ class TextToText:
         """
         if isinstance(texts, str):
             raise TypeError("predict and generate take a list of strings; received one string")
+        cut = self.cut if cut is None else cut
+        search = self.default_search if search is None else search
         sources = self.tokenizer.encode_batch(texts)
         for number, ids in enumerate(sources, 1):
             if len(ids) > self.max_source_length:
@@ -292,6 +302,7 @@ def load(run: str | os.PathLike[str]) -> TextToText:
 
     def make() -> TextToText:
         limits = {name: int(loaded.config[name]) for name in ("max_source_length", "max_target_length")}
-        return TextToText(loaded.model, loaded.tokenizer, **limits)
+        search, cut = saved_search(loaded.config), loaded.config.get("cut") is True
+        return TextToText(loaded.model, loaded.tokenizer, **limits, search=search, cut=cut)
 
     return unless_damaged(loaded.directory, make)

@@ -14,8 +14,9 @@ from keras import ops
 
 from keras_transformer.layers.chunked_attention import chunked_attention
 from keras_transformer.layers.dropout import Dropout
-from keras_transformer.layers.masks import causal_mask, combined_bias
+from keras_transformer.layers.masks import causal_mask, combined_bias, combined_mask, window_mask
 from keras_transformer.layers.projection import projection
+from keras_transformer.layers.windowed_attention import windowed_attention
 
 
 class KeyValues(NamedTuple):
@@ -51,6 +52,11 @@ class MultiHeadAttention(keras.layers.Layer):
     output, with memory linear in the length rather than quadratic, for a little more time. A call with a cache, or
     that returns the scores, has all of them at once.
 
+    **Window.** With `attention_window` a position of self-attention sees only the positions at most so far away, see
+    `windowed_attention`: memory and time are linear in the length, and a text that the window covers is attended to in
+    full. A call with a cache, an `attention_mask` or an `attention_bias`, or that returns the scores, gives the same,
+    with memory for all pairs.
+
     Args:
         num_heads: number of query heads.
         key_dim: width of each head.
@@ -59,6 +65,7 @@ class MultiHeadAttention(keras.layers.Layer):
         dropout: rate of dropout on the attention weights.
         use_bias: whether the projections have a bias.
         attention_chunk: the most keys that are attended to at once; None means all.
+        attention_window: how many positions on either side self-attention sees; None means all.
         kernel_initializer, bias_initializer: initializers of the projections; the default equals Glorot's for square
             kernels and does not change when projections are fused.
 
@@ -80,9 +87,10 @@ class MultiHeadAttention(keras.layers.Layer):
         updated cache; in this order.
 
     Raises:
-        ValueError: `num_heads` is no multiple of `num_key_value_heads`; `attention_chunk` is less than 1; a layer
-            built for self-attention is given another `value`, or one built for cross-attention is given neither
-            `value` nor `cache`.
+        ValueError: `num_heads` is no multiple of `num_key_value_heads`; `attention_chunk` or
+            `attention_window` is less than 1; a layer with a window is built for cross-attention; a layer built for
+            self-attention is given another `value`, or one built for cross-attention is given neither `value` nor
+            `cache`.
 
     Example:
         ```python
@@ -100,6 +108,7 @@ class MultiHeadAttention(keras.layers.Layer):
         dropout: float = 0.0,
         use_bias: bool = True,
         attention_chunk: int | None = None,
+        attention_window: int | None = None,
         kernel_initializer: Any = "lecun_uniform",
         bias_initializer: Any = "zeros",
         **kwargs: Any,
@@ -111,8 +120,9 @@ class MultiHeadAttention(keras.layers.Layer):
                 f"num_heads must be a multiple of num_key_value_heads; "
                 f"received num_heads={num_heads}, num_key_value_heads={num_key_value_heads}"
             )
-        if attention_chunk is not None and attention_chunk < 1:
-            raise ValueError(f"attention_chunk must be 1 or more, or None; received {attention_chunk}")
+        for name, number in (("attention_chunk", attention_chunk), ("attention_window", attention_window)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name} must be 1 or more, or None; received {number}")
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.num_key_value_heads = num_key_value_heads
@@ -120,6 +130,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.dropout = dropout
         self.use_bias = use_bias
         self.attention_chunk = attention_chunk
+        self.attention_window = attention_window
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.supports_masking = True
@@ -132,6 +143,10 @@ class MultiHeadAttention(keras.layers.Layer):
             heads = self.num_heads + 2 * self.num_key_value_heads
             self.query_key_value = projection(self, "query_key_value", query_width, heads * self.key_dim)
         else:
+            if self.attention_window is not None:
+                raise ValueError(
+                    f"attention_window is for self-attention; received {self.attention_window} and another `value`"
+                )
             self.query = projection(self, "query", query_width, self.num_heads * self.key_dim)
             self.key_value = projection(self, "key_value", value_shape[-1], 2 * self.num_key_value_heads * self.key_dim)
         self.output_projection = projection(
@@ -184,6 +199,17 @@ class MultiHeadAttention(keras.layers.Layer):
             keys, values = cache
         else:
             keys, values = ops.split(pairs, 2, axis=1)
+        if self.attention_window is not None:
+            unruled = attention_mask is None and attention_bias is None
+            if unruled and cache is None and not return_attention_scores:
+                mask = combined_mask(padding_mask, keras_mask)
+                return self.output_projection(
+                    self._attend_in_window(
+                        queries, keys, values, training, self.attention_window, mask, use_causal_mask
+                    )
+                )
+            near = window_mask(ops.shape(query)[1], ops.shape(keys)[2], self.attention_window, offset)
+            attention_mask = near if attention_mask is None else ops.logical_and(attention_mask, near)
         if self.attention_chunk is not None and cache is None and not return_attention_scores:
             context = self._attend_in_chunks(
                 queries,
@@ -270,6 +296,39 @@ class MultiHeadAttention(keras.layers.Layer):
         dropout = self.dropout_layer.factors_in_parts("float32") if training else None
         return self._joined_heads(chunked_attention(query, key, value, dropout=dropout, **options), batch, length)
 
+    def _attend_in_window(
+        self, query: Any, key: Any, value: Any, training: bool | None, window: int, mask: Any, use_causal_mask: bool
+    ) -> Any:
+        """Attention of `query [b, h, n, d]` over the keys and values `[b, g, n, d]` around each: `[b, n, h*d]`.
+
+        A text that the window covers is attended to in full, which is then quicker and no less exact.
+        """
+        batch, _, length, _ = ops.shape(query)
+
+        def in_full() -> Any:
+            if self.attention_chunk is None:
+                causal = causal_mask(length, length) if use_causal_mask else None
+                return self._attend(query, key, value, combined_bias(mask, causal=causal), training)[0]
+            options = {"chunk": self.attention_chunk, "use_causal_mask": use_causal_mask}
+            return self._attend_in_chunks(query, key, value, training, mask_bias=combined_bias(mask), **options)
+
+        def in_window() -> Any:
+            scaled = query * ops.cast(1 / math.sqrt(self.key_dim), query.dtype)
+            context = windowed_attention(
+                scaled,
+                key,
+                value,
+                window,
+                mask,
+                use_causal_mask,
+                dropout=lambda weights: self.dropout_layer(weights, training=training),
+            )
+            return self._joined_heads(context, batch, length)
+
+        if isinstance(length, int):
+            return in_full() if length <= window + 1 else in_window()
+        return ops.cond(length <= window + 1, in_full, in_window)
+
     def _joined_heads(self, context: Any, batch: Any, length: Any) -> Any:
         context = ops.transpose(context, (0, 2, 1, 3))
         return ops.reshape(context, (batch, length, self.num_heads * self.key_dim))
@@ -299,6 +358,7 @@ class MultiHeadAttention(keras.layers.Layer):
             "dropout": self.dropout,
             "use_bias": self.use_bias,
             "attention_chunk": self.attention_chunk,
+            "attention_window": self.attention_window,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }

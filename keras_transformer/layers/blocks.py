@@ -40,6 +40,8 @@ class TransformerBlock(keras.layers.Layer):
         normalize_first: pre-norm if True, post-norm if False.
         use_bias: whether the projections have biases.
         attention_chunk: the most keys that are attended to at once, see `MultiHeadAttention`; None means all.
+        attention_window: how many positions on either side self-attention sees, see `MultiHeadAttention`; None means
+            all.
         rematerialize: whether what the block computes is computed again on the way back while training, rather than
             kept; see `rematerialized`.
         stochastic_depth: the probability that a row of the batch passes a sublayer by while training; see
@@ -65,6 +67,7 @@ class TransformerBlock(keras.layers.Layer):
         normalize_first: bool = False,
         use_bias: bool = True,
         attention_chunk: int | None = None,
+        attention_window: int | None = None,
         rematerialize: bool = False,
         stochastic_depth: float = 0.0,
         **kwargs: Any,
@@ -83,6 +86,7 @@ class TransformerBlock(keras.layers.Layer):
         self.normalize_first = normalize_first
         self.use_bias = use_bias
         self.attention_chunk = attention_chunk
+        self.attention_window = attention_window
         self.rematerialize = rematerialize
         self.stochastic_depth = stochastic_depth
         self.supports_masking = True
@@ -104,6 +108,7 @@ class TransformerBlock(keras.layers.Layer):
             dropout=self.attention_dropout,
             use_bias=self.use_bias,
             attention_chunk=self.attention_chunk,
+            attention_window=self.attention_window if value_shape is None else None,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -159,6 +164,7 @@ class TransformerBlock(keras.layers.Layer):
             "normalize_first": self.normalize_first,
             "use_bias": self.use_bias,
             "attention_chunk": self.attention_chunk,
+            "attention_window": self.attention_window,
             "rematerialize": self.rematerialize,
             "stochastic_depth": self.stochastic_depth,
         }

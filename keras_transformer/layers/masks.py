@@ -24,6 +24,18 @@ def causal_mask(query_length: Any, key_length: Any, offset: Any = 0) -> Any:
     return (keys <= queries)[None]
 
 
+def window_mask(query_length: Any, key_length: Any, window: int, offset: Any = 0) -> Any:
+    """Returns a mask `[1, q, k]`: query i stands at position `offset + i` and sees the keys at most `window` away.
+
+    Example:
+        ```python
+        window_mask(2, 4, window=1)  # [[[True, True, False, False], [True, True, True, False]]]
+        ```
+    """
+    queries = ops.arange(query_length, dtype="int32")[:, None] + offset
+    return (ops.abs(ops.arange(key_length, dtype="int32")[None, :] - queries) <= window)[None]
+
+
 def step_bias(length: int, index: Any) -> Any:
     """Returns what keeps the query at position `index` off the keys behind it: float32 `[1, 1, 1, length]`.
 
@@ -32,6 +44,12 @@ def step_bias(length: int, index: Any) -> Any:
     """
     keys = ops.reshape(ops.arange(length, dtype="float32"), (1, 1, 1, length))
     return ops.minimum(ops.cast(index, "float32") - keys, 0.0) * -MASKED
+
+
+def combined_mask(padding_mask: Any = None, keras_mask: Any = None) -> Any:
+    """Returns one mask of two `[b, k]`: bool, or None if both are None."""
+    masks = [ops.cast(mask, "bool") for mask in (padding_mask, keras_mask) if mask is not None]
+    return masks[0] if len(masks) == 1 else ops.logical_and(*masks) if masks else None
 
 
 def combined_bias(
@@ -44,7 +62,8 @@ def combined_bias(
         attention_mask: `[b, q, k]` or `[b, h, q, k]`.
         causal: `[1, q, k]`.
     """
-    masks = [ops.cast(mask, "bool")[:, None, None, :] for mask in (padding_mask, keras_mask) if mask is not None]
+    of_keys = combined_mask(padding_mask, keras_mask)
+    masks = [] if of_keys is None else [of_keys[:, None, None, :]]
     for mask in (attention_mask, causal):
         if mask is not None:
             mask = ops.cast(mask, "bool")

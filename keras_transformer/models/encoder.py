@@ -82,7 +82,7 @@ class EncoderModel(Encoding):
         dropout, attention_dropout, activation_dropout: rates; see `TransformerEncoderBlock`. `dropout` also applies to
             the sum of embeddings and positions, and before the head.
         activation, normalization, layer_norm_epsilon, normalize_first, use_bias: see `TransformerEncoderBlock`.
-        attention_chunk, rematerialize, stochastic_depth: see `Seq2SeqTransformer`.
+        attention_chunk, attention_window, rematerialize, stochastic_depth: see `Seq2SeqTransformer`.
         positions: "sine" or "learned".
         max_length: number of learned positions; not used with "sine".
         word_dropout: the probability that a piece of a text loses its embedding while training; see `WordDropout`.
@@ -110,6 +110,7 @@ class EncoderModel(Encoding):
         normalize_first: bool = False,
         use_bias: bool = True,
         attention_chunk: int | None = None,
+        attention_window: int | None = None,
         rematerialize: bool = False,
         stochastic_depth: float = 0.0,
         positions: str = "sine",
@@ -132,6 +133,7 @@ class EncoderModel(Encoding):
             "normalize_first": normalize_first,
             "use_bias": use_bias,
             "attention_chunk": attention_chunk,
+            "attention_window": attention_window,
             "rematerialize": rematerialize,
         }
 

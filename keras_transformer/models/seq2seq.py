@@ -19,6 +19,7 @@ from keras_transformer.layers.dropout import Dropout, shared_noise
 from keras_transformer.layers.embedding import TokenEmbedding
 from keras_transformer.layers.masks import combined_bias, step_bias
 from keras_transformer.layers.normalization import normalization as make_normalization
+from keras_transformer.models.copying import CopyHead, CopyMemory, CopyStates, mixed
 from keras_transformer.models.encoder import Encoding, make_positions, rising, self_attention_weights
 from keras_transformer.models.presets import preset_config
 
@@ -29,10 +30,12 @@ class DecoderMemory(NamedTuple):
     Attributes:
         key_values: for each decoder block the cross-attention cache, `KeyValues` of `[b, heads, s, width per head]`.
         bias: float32 `[b, 1, 1, s]`, what keeps attention off the padding.
+        copy: what can be copied, of a model that copies.
     """
 
     key_values: tuple[KeyValues, ...]
     bias: Any
+    copy: CopyMemory | None = None
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -54,6 +57,8 @@ class Seq2SeqTransformer(Encoding):
         activation, normalization, layer_norm_epsilon, normalize_first, use_bias: see `TransformerEncoderBlock`.
         attention_chunk: the most keys that attention takes at once, for memory linear in the length; see
             `MultiHeadAttention`. A step of decoding has all of them.
+        attention_window: how many positions on either side the encoder's self-attention sees, for memory and time
+            linear in the length of sources; None means all. See `MultiHeadAttention`.
         rematerialize: whether a training step computes each block again on the way back; see `rematerialized`.
         stochastic_depth: the probability that a row passes a sublayer of the last block by while training, of encoder
             and decoder each; block i of n, counted from 1, has i / n of it. See `StochasticDepth`.
@@ -61,6 +66,7 @@ class Seq2SeqTransformer(Encoding):
         max_length: number of learned positions; not used with "sine".
         decoder_normalization: of the decoder's output, with `normalize_first`; default `normalization`.
         center_embeddings: whether the mean of each embedding with its position is taken off.
+        copy: whether pieces of the source can be copied, see `CopyHead`: logits are then logarithms of probabilities.
 
     Raises:
         ValueError: an argument that a layer refuses; `positions` is neither.
@@ -92,12 +98,14 @@ class Seq2SeqTransformer(Encoding):
         normalize_first: bool = False,
         use_bias: bool = True,
         attention_chunk: int | None = None,
+        attention_window: int | None = None,
         rematerialize: bool = False,
         stochastic_depth: float = 0.0,
         positions: str = "sine",
         max_length: int = 1024,
         decoder_normalization: str | None = None,
         center_embeddings: bool = False,
+        copy: bool = False,
         **kwargs: Any,
     ):
         dtype = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
@@ -126,7 +134,9 @@ class Seq2SeqTransformer(Encoding):
         self.source_dropout = Dropout(dropout, dtype=dtype, name="source_dropout")
         self.target_dropout = Dropout(dropout, dtype=dtype, name="target_dropout")
         self.encoder_blocks = [
-            TransformerEncoderBlock(**block, stochastic_depth=rate, name=f"encoder_{i}")
+            TransformerEncoderBlock(
+                **block, attention_window=attention_window, stochastic_depth=rate, name=f"encoder_{i}"
+            )
             for i, rate in enumerate(rising(stochastic_depth, num_encoder_layers))
         ]
         self.decoder_blocks = [
@@ -139,12 +149,16 @@ class Seq2SeqTransformer(Encoding):
             self.encoder_norm = make_normalization(normalization, layer_norm_epsilon, dtype=dtype, name="encoder_norm")
             self.decoder_norm = make_normalization(last, layer_norm_epsilon, dtype=dtype, name="decoder_norm")
         self.center_embeddings = center_embeddings
+        self.copy_head: Any = CopyHead(use_bias, dtype=dtype, name="copy") if copy else None
 
         # === Functional graph ===
         source_ids = keras.Input((None,), dtype="int32", name="source_ids")
         target_ids = keras.Input((None,), dtype="int32", name="target_ids")
         inputs = {"source_ids": source_ids, "target_ids": target_ids}
-        outputs = self.token_embedding(self.hidden_states(inputs), reverse=True)
+        hidden, encoded, _ = self._decoded(inputs, training=None)
+        outputs = self.token_embedding(hidden, reverse=True)
+        if self.copy_head is not None:
+            outputs = self.copy_head(hidden, encoded, source_ids, outputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
         # === Config ===
@@ -164,11 +178,13 @@ class Seq2SeqTransformer(Encoding):
         self.normalize_first = normalize_first
         self.use_bias = use_bias
         self.attention_chunk = attention_chunk
+        self.attention_window = attention_window
         self.rematerialize = rematerialize
         self.stochastic_depth = stochastic_depth
         self.positions = positions
         self.max_length = max_length
         self.decoder_normalization = decoder_normalization
+        self.copy = copy
         self.dtype_policy = dtype
 
     @classmethod
@@ -183,21 +199,30 @@ class Seq2SeqTransformer(Encoding):
     def hidden_states(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         """Returns the decoder's output `[b, t, w]`, which the embedding matrix turns into logits."""
         with shared_noise(self.noise_seed) if training else nullcontext():
-            return self._hidden_states(inputs, training)
+            return self._decoded(inputs, training)[0]
 
-    def _hidden_states(self, inputs: dict[str, Any], training: bool | None) -> Any:
+    def copy_states(self, inputs: dict[str, Any], training: bool | None = None) -> CopyStates:
+        """Returns what the decoder of a model that copies says, before it is made into probabilities."""
+        with shared_noise(self.noise_seed) if training else nullcontext():
+            hidden, encoded, padding_mask = self._decoded(inputs, training)
+            bias = combined_bias(padding_mask)[:, 0]
+            return CopyStates(hidden, *self.copy_head.look(hidden, self.copy_head.key(encoded), bias))
+
+    def _decoded(self, inputs: dict[str, Any], training: bool | None) -> tuple[Any, Any, Any]:
+        """The decoder's output `[b, t, w]`, and the encoder's with its padding mask."""
         encoded, padding_mask = self.encode(inputs["source_ids"], training=training)
         x = self._embedded(inputs["target_ids"], self.target_positions)
         x = self.target_dropout(x, training=training)
         for block in self.decoder_blocks:
             x = block(x, encoded, encoder_padding_mask=padding_mask, training=training)
-        return x if self.decoder_norm is None else self.decoder_norm(x)
+        return (x if self.decoder_norm is None else self.decoder_norm(x)), encoded, padding_mask
 
     def memory(self, source_ids: Any) -> DecoderMemory:
         """Encodes `source_ids [b, s]` and projects the keys and values of every decoder block, once for a sentence."""
         encoded, padding_mask = self.encode(source_ids, training=False)
         key_values = tuple(block.project_encoder(encoded) for block in self.decoder_blocks)
-        return DecoderMemory(key_values, combined_bias(padding_mask))
+        copy = None if self.copy_head is None else CopyMemory(self.copy_head.key(encoded), source_ids)
+        return DecoderMemory(key_values, combined_bias(padding_mask), copy)
 
     def empty_cache(self, rows: Any, max_length: int) -> tuple[KeyValues, ...]:
         """Returns an empty self-attention cache for every decoder block."""
@@ -244,8 +269,18 @@ class Seq2SeqTransformer(Encoding):
             updated.append(block_cache)
         x = x if self.decoder_norm is None else self.decoder_norm(x)
         logits = ops.cast(self.token_embedding(ops.squeeze(x, axis=1), reverse=True), "float32")
+        if memory.copy is not None:
+            logits = self._with_copies(logits, x, memory.copy, memory_bias)
         seen = ops.mean(ops.cast(attention[0][:, :, 0], "float32"), axis=1) if attention else None
         return StepOutput(logits, tuple(updated), seen)
+
+    def _with_copies(self, logits: Any, hidden: Any, memory: CopyMemory, bias: Any) -> Any:
+        """The logits `[r * b, v]` of a step with what is copied; rows that share a source are steps of one target."""
+        shape, batch = ops.shape(logits), ops.shape(memory.ids)[0]
+        hidden = ops.reshape(hidden, (batch, -1, self.hidden_dim))
+        gate, attention = self.copy_head.look(hidden, memory.keys, bias[:, 0])
+        logits = ops.reshape(logits, (batch, -1, self.vocabulary_size))
+        return ops.reshape(mixed(logits, gate, attention, memory.ids), shape)
 
     def alignment(self, source_ids: Any, target_ids: Any, heads: Sequence[tuple[int, int]] | None = None) -> Any:
         """Returns where the decoder looks in the source for each target position: `[b, t, s]`, rows that sum to 1.
@@ -324,12 +359,14 @@ class Seq2SeqTransformer(Encoding):
             "normalize_first": self.normalize_first,
             "use_bias": self.use_bias,
             "attention_chunk": self.attention_chunk,
+            "attention_window": self.attention_window,
             "rematerialize": self.rematerialize,
             "stochastic_depth": self.stochastic_depth,
             "positions": self.positions,
             "max_length": self.max_length,
             "decoder_normalization": self.decoder_normalization,
             "center_embeddings": self.center_embeddings,
+            "copy": self.copy,
         }
 
     @classmethod

@@ -21,8 +21,10 @@ MODEL_DEFAULTS: dict[str, Any] = {
     "normalization": "layer_norm",
     "normalize_first": False,
     "attention_chunk": None,
+    "attention_window": None,
     "rematerialize": False,
     "stochastic_depth": 0.0,
+    "copy": False,
 }
 
 SCHEDULES = ("inverse_square_root", "cosine", "linear", "constant")
@@ -50,6 +52,8 @@ class BlocksConfig:
         normalize_first: pre-norm if true, post-norm if false.
         attention_chunk: attend to so many keys at a time, 256 for one: the same answers, with memory linear in the
             length of texts; none attends to all at once, which is faster for short ones.
+        attention_window: pieces on either side that a piece of the text sees in the encoder, 128 for one: memory and
+            time linear in the length of texts; none means all of the text.
         rematerialize: compute each block again on the way back of a training step, for less memory and more time.
         stochastic_depth: probability that a sentence passes a sublayer of the last block by in training; less in the
             blocks before it.
@@ -68,6 +72,7 @@ class BlocksConfig:
     normalization: str | None = None
     normalize_first: bool | None = None
     attention_chunk: int | None = None
+    attention_window: int | None = None
     rematerialize: bool | None = None
     stochastic_depth: float | None = None
 
@@ -91,6 +96,7 @@ class BlocksConfig:
             "num_heads",
             "num_key_value_heads",
             "attention_chunk",
+            "attention_window",
         ):
             self._check_count(name)
         numbers = self.arguments()
@@ -128,9 +134,11 @@ class ModelConfig(BlocksConfig):
 
     Args:
         num_decoder_layers: blocks of the decoder.
+        copy: whether pieces of the source can be copied as they stand (pointer-generator), for names and numbers.
     """
 
     num_decoder_layers: int | None = None
+    copy: bool | None = None
 
     def __post_init__(self) -> None:
         self._check_count("num_decoder_layers")

@@ -92,7 +92,7 @@ def _log_partition(chunk: int) -> Any:
     def log_partition(hidden: Any, embeddings: Any, labels: Any, weights: Any) -> Any:
         positions = ops.shape(hidden)[0]
         missing = (-positions) % chunk
-        hidden_, labels_, weights_ = (_pad_rows(x, missing) for x in (hidden, labels, weights))
+        hidden_, labels_, weights_ = (pad_rows(x, missing) for x in (hidden, labels, weights))
         vocabulary_size, width = embeddings.shape
         transposed = ops.transpose(embeddings)
         row_starts = ops.arange(chunk, dtype="int32") * vocabulary_size
@@ -129,7 +129,7 @@ def _log_partition(chunk: int) -> Any:
         )
 
         def gradient(*upstream: Any) -> tuple[Any, ...]:
-            d_total = _first_of(upstream)
+            d_total = first_of(upstream)
             return (
                 d_hidden[:positions] * ops.cast(d_total, d_hidden.dtype),
                 ops.cast(d_embeddings * d_total, embeddings.dtype),
@@ -155,7 +155,7 @@ def _consistent_log_partition(chunk: int, factor: float) -> Any:
         rows = chunk // 2
         missing = (-pairs) % rows
         first, second, labels_, weights_ = (
-            _pad_rows(x, missing) for x in (hidden[:pairs], hidden[pairs:], labels, weights)
+            pad_rows(x, missing) for x in (hidden[:pairs], hidden[pairs:], labels, weights)
         )
         vocabulary_size, width = embeddings.shape
         transposed = ops.transpose(embeddings)
@@ -207,7 +207,7 @@ def _consistent_log_partition(chunk: int, factor: float) -> Any:
         d_hidden = ops.concatenate([d_first[:pairs], d_second[:pairs]])
 
         def gradient(*upstream: Any) -> tuple[Any, ...]:
-            d_total = _first_of(upstream)
+            d_total = first_of(upstream)
             return (
                 d_hidden * ops.cast(d_total, d_hidden.dtype),
                 ops.cast(d_embeddings * d_total, embeddings.dtype),
@@ -220,10 +220,11 @@ def _consistent_log_partition(chunk: int, factor: float) -> Any:
     return log_partition
 
 
-def _first_of(upstream: tuple[Any, ...]) -> Any:
-    """The gradient of a function's first result: JAX gives those of all results as one tuple."""
+def first_of(upstream: tuple[Any, ...]) -> Any:
+    """Returns the gradient of a function's first result: JAX gives those of all results as one tuple."""
     return upstream[0][0] if isinstance(upstream[0], (tuple, list)) else upstream[0]
 
 
-def _pad_rows(x: Any, missing: Any) -> Any:
+def pad_rows(x: Any, missing: Any) -> Any:
+    """Returns `x [n, ...]` with `missing` rows of zeros more."""
     return ops.concatenate([x, ops.zeros((missing, *x.shape[1:]), dtype=x.dtype)], axis=0)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_transformer.training.copy_loss import copy_cross_entropy
 from keras_transformer.training.losses import linear_cross_entropy
 
 
@@ -79,7 +80,7 @@ class TokenObjective(Objective):
     """Cross-entropy of every real token against the embedding matrix, which is the output matrix too.
 
     For models with `hidden_states(inputs, training) -> [b, t, w]` and `token_embedding`; labels are int32 `[b, t]`.
-    Logits are never held all at once, see `linear_cross_entropy`.
+    Logits are never held all at once, see `linear_cross_entropy`; and `copy_cross_entropy` for models that copy.
 
     Metrics, each a mean over real target tokens: `loss` (with label smoothing), `nll` (negative log-likelihood without
     it, in nats), `token_accuracy`.
@@ -98,15 +99,23 @@ class TokenObjective(Objective):
         self.pad_label = pad_id
 
     def outputs(self, model: keras.Model, inputs: dict[str, Any], training: bool | None) -> Any:
-        return model.hidden_states(inputs, training=training)
+        states = model.copy_states if getattr(model, "copy", False) else model.hidden_states
+        return states(inputs, training=training)
 
     def sums(
         self, model: keras.Model, inputs: dict[str, Any], outputs: Any, labels: Any, consistency: float, training: bool
     ) -> Sums:
-        labels = ops.reshape(labels, (-1,))
-        hidden = ops.reshape(outputs, (-1, outputs.shape[-1]))
-        weights = ops.cast(ops.not_equal(labels, self.pad_label), "float32")
-        embeddings = model.token_embedding.embeddings
-        found = linear_cross_entropy(hidden, embeddings, labels, weights, self.label_smoothing, consistency=consistency)
+        embeddings, smoothing = model.token_embedding.embeddings, self.label_smoothing
+        if getattr(model, "copy", False):
+            if consistency:
+                raise ValueError(
+                    f"R-Drop compares what is written alone, and this model copies; received {consistency}"
+                )
+            found = copy_cross_entropy(outputs, embeddings, inputs["source_ids"], labels, self.pad_id, smoothing)
+        else:
+            labels = ops.reshape(labels, (-1,))
+            hidden = ops.reshape(outputs, (-1, outputs.shape[-1]))
+            weights = ops.cast(ops.not_equal(labels, self.pad_label), "float32")
+            found = linear_cross_entropy(hidden, embeddings, labels, weights, smoothing, consistency=consistency)
         metrics = {"nll": found.negative_log_likelihood, "token_accuracy": found.correct}
         return Sums(found.loss, found.weight, metrics)

@@ -95,7 +95,7 @@ def long_predictor(long_run_path: Path) -> TextToText:
     return keras_transformer.load(long_run_path)
 
 
-def export_searching(run: Path, path: Path, search: SearchOptions, max_source_bytes: int, **more: Any) -> Path:
+def export_searching(run: Path, path: Path, search: SearchOptions | None, max_source_bytes: int, **more: Any) -> Path:
     """Exports a run with room for every whole answer, and without timing Keras."""
     room = {"max_source_bytes": max_source_bytes, "max_target_bytes": 200}
     with pytest.MonkeyPatch.context() as patch:

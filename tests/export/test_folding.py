@@ -32,6 +32,9 @@ FORMS: dict[str, dict[str, Any]] = {
     "learned positions": {"positions": "learned", "max_length": 9},
     "layer normalisation at the end": {"decoder_normalization": "layer_norm"},
     "centered embeddings": {"center_embeddings": True},
+    "copying": {"copy": True},
+    "copying without biases": {"copy": True, "use_bias": False},
+    "a window": {"attention_window": 2},
 }
 
 

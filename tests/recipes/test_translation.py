@@ -123,7 +123,7 @@ def test_the_config_is_written_out(trained: Path) -> None:
     assert config["model"]["activation"] == "relu"  # a default
     assert config["model"]["hidden_dim"] == 8  # given
     unset = {name for name, value in config["model"].items() if value is None}
-    assert unset <= {"num_key_value_heads", "attention_chunk"}  # for which none says something
+    assert unset <= {"num_key_value_heads", "attention_chunk", "attention_window"}  # for which none says something
     assert config["training"]["steps"] == 4
 
 

@@ -41,6 +41,7 @@ def test_what_is_taken() -> None:
     ("options", "message"),
     [
         ({"attention_chunk": 0}, "attention_chunk is 0, expected 1 or more"),
+        ({"attention_window": 0}, "attention_window is 0, expected 1 or more"),
         ({"stochastic_depth": 1.0}, "stochastic_depth is 1.0, expected at least 0 and less than 1"),
         ({"stochastic_depth": -0.1}, "stochastic_depth is -0.1, expected at least 0 and less than 1"),
     ],

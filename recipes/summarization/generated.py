@@ -190,7 +190,7 @@ class Draw:
 
     def _happenings(self, machines: list[str]) -> tuple[list[str], list[Fault]]:
         """Returns the sentences of a day on which these machines had a fault, and the faults in their order."""
-        count = 4 + self.below(4)
+        count = 3 + self.below(3)
         plan: list[tuple[str, str]] = [("routine", "")] * (count - len(machines))
         for machine in machines:
             plan.insert(self.below(len(plan) + 1), ("fault", machine))

@@ -16,6 +16,7 @@ from keras_transformer.export.text_artifact import TextArtifact
 from keras_transformer.generation import SearchOptions, TextToText
 from tests.export.conftest import MAX_SOURCE_BYTES, export_searching, read_json, sentences, write_run
 
+pytestmark = pytest.mark.filterwarnings("ignore:text [0-9]+ has an answer that:UserWarning")
 SEARCH = SearchOptions(beam=3, length_penalty=1.0, coverage_penalty=0.1, no_repeat_ngram=3)
 
 

@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.models.copying import CopyStates, mixed
+from keras_transformer.training import TokenObjective, TrainingModel
 from keras_transformer.training.copy_loss import copy_cross_entropy
 from tests.layers.reference import randomize
 
@@ -124,3 +125,14 @@ def test_the_logits_are_never_held_all_at_once() -> None:
     operations = run.get_concrete_function(*specs).graph.get_operations()
     sizes = [tensor.shape.num_elements() or 0 for operation in operations for tensor in operation.outputs]
     assert vocabulary * WIDTH <= max(sizes) < rows * vocabulary
+
+
+def test_r_drop_has_no_form_for_it() -> None:
+    size = {"num_encoder_layers": 1, "num_decoder_layers": 1, "hidden_dim": 8, "intermediate_dim": 8, "num_heads": 2}
+    model = Seq2SeqTransformer(VOCABULARY, **size, copy=True)
+    training_model = TrainingModel(model, TokenObjective(), consistency=2.0)
+    inputs = {"source_ids": SOURCE, "target_ids": LABELS}
+    with pytest.raises(
+        ValueError, match=r"^R-Drop compares what is written alone, and this model copies; received 2\.0$"
+    ):
+        training_model.compute_loss(inputs, LABELS, training_model(inputs, training=True))

@@ -64,7 +64,8 @@ def explain(classifier: Any, text: str, method: str = "gradient", label: str | N
     """Returns which words of a text carried the decision for a label.
 
     - "gradient": gradient times input (Shrikumar et al. (2016), https://arxiv.org/abs/1605.01713): the gradient of the
-      label's output in each piece's embedding, times that embedding.
+      label's output in each piece's embedding, times that embedding. Where one label is chosen, of that output less
+      the mean of all.
     - "attention": attention rollout (Abnar and Zuidema (2020), https://arxiv.org/abs/2005.00928): the attention of all
       blocks multiplied, the mean of their heads and half of it the residual stream, from the pooled vector down.
 
@@ -91,26 +92,38 @@ def explain(classifier: Any, text: str, method: str = "gradient", label: str | N
     if label is not None and label not in classifier.labels:
         raise UserError(f"no label {label!r}; there are {', '.join(classifier.labels)}")
     place = best if label is None else classifier.labels.index(label)
-    weigh = gradient_times_input if method == "gradient" else attention_rollout
-    weights = weigh(classifier.model, ids, place)
+    if method == "gradient":
+        weights = gradient_times_input(classifier.model, ids, place, contrast=classifier.kind == "single")
+    else:
+        weights = attention_rollout(classifier.model, ids)
     words = words_of([classifier.tokenizer.pieces[i] for i in ids], weights)
     return Explanation(classifier.labels[place], float(probabilities[place]), words, method)
 
 
-def gradient_times_input(model: Any, ids: np.ndarray, label: int) -> np.ndarray:
-    """Returns for each piece the product of its embedding with the gradient of a label's output, float64 `[n]`."""
+def gradient_times_input(model: Any, ids: np.ndarray, label: int, contrast: bool = False) -> np.ndarray:
+    """Returns for each piece the product of its embedding with the gradient of a label's output, float64 `[n]`.
+
+    Args:
+        model: a `TextClassifier`.
+        ids: int32 `[n]`.
+        label: its number.
+        contrast: whether the mean of all outputs is taken off: what raises all of them alike decides nothing where one
+            label is chosen.
+    """
     inputs = {"ids": ids[None]}
+
+    def output(x: Any) -> Any:
+        outputs = model.answer(inputs, embedded=x)[0]
+        return outputs[label] - ops.mean(outputs) if contrast else outputs[label]
+
     embedded = model.embedded(inputs["ids"])  # [1, n, w]; one more before them if the head adds a start
-    found = gradient(lambda x: model.answer(inputs, embedded=x)[0, label], embedded)
+    found = gradient(output, embedded)
     products = ops.convert_to_numpy(ops.sum(ops.cast(found * embedded, "float32"), axis=-1))[0]
     return products[len(products) - len(ids) :].astype(np.float64)
 
 
-def attention_rollout(model: Any, ids: np.ndarray, label: int) -> np.ndarray:
-    """Returns for each piece the share of the pooled vector that attention leads to, float64 `[n]`, which sum to 1.
-
-    The label makes no difference.
-    """
+def attention_rollout(model: Any, ids: np.ndarray) -> np.ndarray:
+    """Returns for each piece the share of the pooled vector that attention leads to, float64 `[n]`, which sum to 1."""
     maps = ops.convert_to_numpy(model.attention_maps(ids[None])["encoder"])[0].astype(np.float64)  # [blocks, h, n, n]
     length = maps.shape[-1]
     reached = np.eye(length)

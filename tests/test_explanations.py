@@ -39,19 +39,23 @@ def test_words_join_to_the_text(pooling: str, method: str) -> None:
         assert all(word.weight > 0 for word in found.words)
 
 
-def test_gradient_times_input_is_the_change_of_the_output() -> None:
+@pytest.mark.parametrize("contrast", [False, True])
+def test_gradient_times_input_is_the_change_of_the_output(contrast: bool) -> None:
     """To first order: the embedding of one piece shrunk a little."""
     made = classifier("first")
     ids = made.tokenizer.encode(TEXT).astype("int32")
-    weights = explanations.gradient_times_input(made.model, ids, 1)
+    weights = explanations.gradient_times_input(made.model, ids, 1, contrast)
     inputs = {"ids": ids[None]}
     embedded = np.asarray(made.model.embedded(inputs["ids"]))
-    whole = float(np.asarray(made.model.answer(inputs, embedded=embedded))[0, 1])
+
+    def output(x: np.ndarray) -> float:
+        outputs = np.asarray(made.model.answer(inputs, embedded=x))[0].astype("float64")
+        return float(outputs[1] - outputs.mean() if contrast else outputs[1])
+
     for place in range(len(ids)):
         less = embedded.copy()
         less[0, place + 1] *= 0.99  # the first is the start
-        change = whole - float(np.asarray(made.model.answer(inputs, embedded=less))[0, 1])
-        assert change == pytest.approx(0.01 * weights[place], abs=2e-4)
+        assert output(embedded) - output(less) == pytest.approx(0.01 * weights[place], abs=2e-4)
 
 
 def test_what_is_explained() -> None:

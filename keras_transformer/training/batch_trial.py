@@ -23,6 +23,8 @@ def run(trial: Trial) -> Needed:
     """Trains a model for a few steps on one batch of ids drawn at random."""
     config = TrainingConfig(**trial.training)
     model = getattr(models, trial.model_class)(**trial.model, dtype=config.dtype_policy)
+    for layer in getattr(model, "head_layers", ()):  # what follows has no use for them
+        layer.trainable = False
     training_model = compile_for_training(model, config, TokenObjective(config.label_smoothing))
     shape = (max(trial.tokens // trial.longest, 1), trial.longest)
     ids = np.random.default_rng(0).integers(1, trial.model["vocabulary_size"], shape, np.int32)

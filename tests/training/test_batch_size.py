@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from keras_transformer.errors import UserError
+from keras_transformer.training import batch_trial
 from keras_transformer.training.batch_size import (
     GIB,
     MOST_TOKENS,
@@ -80,6 +81,12 @@ def test_a_trial_in_a_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> N
     with pytest.raises(UserError, match=r"batch_tokens auto: a step of 64 tokens failed \(.*num_heads.*\); give a num"):
         in_a_process(Trial({**MODEL, "num_heads": 3}, training, longest=16, tokens=64))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_trial_of_a_classifier() -> None:
+    model = {name: number for name, number in MODEL.items() if name != "num_decoder_layers"}
+    trial = Trial({**model, "num_labels": 2, "pooling": "attention"}, {}, 16, 64, model_class="TextClassifier")
+    assert batch_trial.run(trial).peak > GIB / 10
 
 
 def test_some_memory_is_free() -> None:

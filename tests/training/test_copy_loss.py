@@ -132,7 +132,5 @@ def test_r_drop_has_no_form_for_it() -> None:
     model = Seq2SeqTransformer(VOCABULARY, **size, copy=True)
     training_model = TrainingModel(model, TokenObjective(), consistency=2.0)
     inputs = {"source_ids": SOURCE, "target_ids": LABELS}
-    with pytest.raises(
-        ValueError, match=r"^R-Drop compares what is written alone, and this model copies; received 2\.0$"
-    ):
+    with pytest.raises(ValueError, match=r"^R-Drop compares what is written alone, and this model copies; "):
         training_model.compute_loss(inputs, LABELS, training_model(inputs, training=True))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer import export as exporting
+from keras_transformer.cli import main
 from keras_transformer.export.limits import SOURCE_LONG, Limits
 from keras_transformer.export.lite_module import LiteModule, Size, sizes
 from keras_transformer.export.signatures import lite_signatures
@@ -15,6 +18,7 @@ from keras_transformer.export.tasks import find_task
 from keras_transformer.export.text_task import TextOptions
 from keras_transformer.generation import TextToText
 from keras_transformer.generation.options import GREEDY
+from keras_transformer.training import RunDirectory
 
 BYTES, PLACES = 64, 12
 LONG = b"the man rides a bike und the red Haus"
@@ -93,3 +97,23 @@ def test_keras_is_cut_as_the_file_is(short_sighted: TextToText) -> None:
     whole, cut_at = (short_sighted.search([part])[0][0].ids for part in (ids, ids[:PLACES]))
     assert answers == [short_sighted.tokenizer.decode_bytes(found) for found in (whole, cut_at)]
     assert answers[0] != answers[1]
+
+
+def test_unless_told_otherwise_a_file_cuts_as_its_run(long_run_path: Path) -> None:
+    task, run = find_task("translation"), RunDirectory(long_run_path)
+    cases = (({}, None, 64), ({"cut": True}, None, 32), ({"cut": True}, False, 64), ({}, True, 32))
+    for config, cut, expected in cases:
+        found = task.export(run, config, task.options({"max_source_bytes": 64, "cut": cut}), 4)
+        assert found.limits["max_source_pieces"] == expected
+
+
+def test_the_command_line_says_so(
+    long_run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(exporting, "export_run", lambda *_, **options: given.append(options))
+    command = ["export", str(long_run_path), "--output", str(tmp_path / "x")]
+    assert (main(command), main([*command, "--cut"])) == (0, 0)
+    assert given == [{"force": False}, {"force": False, "cut": True}]
+    assert main([*command, "--cut", "--format", "ctranslate2"]) == 2
+    assert "--cut is for .tflite files: leave it out of a CTranslate2 export" in capsys.readouterr().err

@@ -27,6 +27,8 @@ class Limits:
         one_size: whether every text is searched in the full size, rather than in the smallest of three that has room
             for it: takes half the memory, and more time for a short text.
         with_steps: whether to add the signatures for an app with a loop of its own: encode, decode_step, detokenize.
+        max_source_pieces: pieces of a source that are read, the rest is left out; none means as many as there are
+            bytes, which are enough for any.
         align_heads: (layer, head) pairs of the cross-attention that the signature align averages, see
             `generation.chosen_heads`; none means no such signature.
 
@@ -38,12 +40,18 @@ class Limits:
     max_target_bytes: int = 512
     one_size: bool = False
     with_steps: bool = True
+    max_source_pieces: int | None = None
     align_heads: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_source_bytes", "max_target_bytes"):
             if getattr(self, name) < SMALLEST:
                 raise UserError(f"{name} is {getattr(self, name)}, expected {SMALLEST} or more")
+
+    @property
+    def source_places(self) -> int:
+        """Room for the pieces of a source."""
+        return min(self.max_source_bytes, self.max_source_pieces or self.max_source_bytes)
 
 
 def cut_at_character(text: bytes, room: int) -> bytes:

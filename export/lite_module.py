@@ -53,14 +53,15 @@ class Found(NamedTuple):
     is_whole: tf.Tensor
 
 
-def sizes(source: int, target: int) -> list[Size]:
+def sizes(source: int, target: int, parts: Sequence[int] = (8, 4)) -> list[Size]:
     """Returns the sizes in which a file can search, the full one last: an eighth, a quarter, and all of the source.
 
     Ordinary text has four bytes or so to a piece, so that what fits into the file in bytes mostly fits into a quarter
-    of it in pieces. Answers get a quarter more, rounded up to a multiple of 8: room is paid for at every step, in a
-    beam above all, whose caches are put in order again; and few answers need more, which are then searched in full.
+    of it in pieces; where there are fewer places than bytes, other `parts` of them are of use. Answers get a quarter
+    more, rounded up to a multiple of 8: room is paid for at every step, in a beam above all, whose caches are put in
+    order again; and few answers need more, which are then searched in full.
     """
-    rooms = [room for room in (source // 8, source // 4) if room >= SMALLEST_SIZE]
+    rooms = [source // part for part in parts if source // part >= SMALLEST_SIZE]
     return [*(Size(room, min(target, -(-room * 5 // 32) * 8)) for room in rooms), Size(source, target)]
 
 
@@ -68,7 +69,7 @@ class LiteModule(tf.Module):
     """A `TextToText` as functions that TFLite's built-in operators can express.
 
     The tokenizer is `LitePieces`, the search the predictor's own. There is a place for as many source pieces as there
-    are source bytes: every byte is a piece at worst, so no text is cut by the tokenizer.
+    are source bytes, unless the limits say otherwise: every byte is a piece at worst, so no text is cut then.
 
     Args:
         predictor: a loaded run.
@@ -169,7 +170,7 @@ class LiteModule(tf.Module):
             status: int32 `[1]`, the sum of the flags in `limits`; `TARGET_CUT`: pieces from T on are left out.
         """
         room = self._predictor.max_target_length
-        source, source_count = self._pieces.encode(text[0], text_length[0])
+        source, source_count, status = self._encoded(text, text_length)
         target, pieces = self._pieces.encode(answer[0], answer_length[0])
         target, count = tf.pad(target, [[0, room]])[:room], tf.minimum(pieces, room)
         weights = self._align(source, source_count, target, count)
@@ -177,7 +178,7 @@ class LiteModule(tf.Module):
         in_use = tf.logical_and(is_target[:, None], is_source)
         is_cut = tf.logical_or(pieces > room, answer_length[0] > self._limits.max_target_bytes)
         is_held = tf.logical_and(answer_length[0] < 0, text_length[0] >= 0)  # else the flag is there already
-        status = self._source_status(text_length[0], source_count) + flag(is_cut, TARGET_CUT)
+        status += flag(is_cut, TARGET_CUT)
         return {
             "weights": tf.where(in_use, weights, 0.0)[None],
             "text_pieces": source_count[None],
@@ -192,9 +193,8 @@ class LiteModule(tf.Module):
     def encode(self, text: tf.Tensor, text_length: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns what the decoder reads of a text: keys and values of each block and the bias, for `decode_step`;
         `pieces`, int32 `[1]`: how many the text has; and `status`, as `answer` gives it."""
-        ids, count = self._pieces.encode(text[0], text_length[0])
+        ids, count, status = self._encoded(text, text_length)
         memory = self._predictor.model.memory(ids[None])
-        status = self._source_status(text_length[0], count)
         named = {"memory_bias": memory.bias, "pieces": count[None], "status": status[None]}
         for number, (keys, values) in enumerate(memory.key_values):
             named.update({f"memory_keys_{number}": keys, f"memory_values_{number}": values})
@@ -245,15 +245,15 @@ class LiteModule(tf.Module):
         model, one = self._predictor.model, tf.TensorSpec([1], tf.int32)
         heads = model.num_key_value_heads or model.num_heads
         width = model.hidden_dim // model.num_heads
-        specs = {"ids": one, "index": one, "memory_bias": tf.TensorSpec([1, 1, 1, self._limits.max_source_bytes])}
-        rooms = {"memory": self._limits.max_source_bytes, "cache": self._predictor.max_target_length}
+        specs = {"ids": one, "index": one, "memory_bias": tf.TensorSpec([1, 1, 1, self._limits.source_places])}
+        rooms = {"memory": self._limits.source_places, "cache": self._predictor.max_target_length}
         for number in range(model.num_decoder_layers):
             for kind, room in rooms.items():
                 for part in ("keys", "values"):
                     specs[f"{kind}_{part}_{number}"] = tf.TensorSpec([1, heads, room, width])
         if model.copy:
-            specs["memory_copy_keys"] = tf.TensorSpec([1, self._limits.max_source_bytes, model.hidden_dim])
-            specs["memory_copy_ids"] = tf.TensorSpec([1, self._limits.max_source_bytes], tf.int32)
+            specs["memory_copy_keys"] = tf.TensorSpec([1, self._limits.source_places, model.hidden_dim])
+            specs["memory_copy_ids"] = tf.TensorSpec([1, self._limits.source_places], tf.int32)
         return specs
 
     # What they are made of
@@ -261,7 +261,7 @@ class LiteModule(tf.Module):
     def _answers(
         self, text: tf.Tensor, text_length: tf.Tensor, options: SearchOptions, **draw: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        ids, count = self._pieces.encode(text[0], text_length[0])
+        ids, count, source_status = self._encoded(text, text_length)
         found = self._search(ids, count, options, draw)
         is_text = count > 0
         end_id = self._predictor.tokenizer.end_id
@@ -270,7 +270,7 @@ class LiteModule(tf.Module):
         texts, text_lengths, cuts = (tf.stack(parts) for parts in zip(*decoded, strict=True))
         is_ended = tf.reduce_any(found.ids == end_id, axis=1)
         status = (
-            self._source_status(text_length[0], count)
+            source_status
             + flag(tf.logical_and(is_text, tf.logical_not(is_ended)), TARGET_UNFINISHED)
             + flag(cuts, TARGET_CUT)
         )
@@ -280,6 +280,14 @@ class LiteModule(tf.Module):
             "score": tf.where(is_text, found.scores, 0.0),
             "status": status,
         }
+
+    def _encoded(self, text: tf.Tensor, text_length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns the ids of a source that are read, `[P]` for P places, how many they are, and the flags for it."""
+        ids, count = self._pieces.encode(text[0], text_length[0])
+        status, places = self._source_status(text_length[0], count), self._limits.source_places
+        if places < self._limits.max_source_bytes:
+            ids, count = ids[:places], tf.minimum(count, places)
+        return ids, count, status
 
     def _source_status(self, text_length: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         return (
@@ -330,7 +338,8 @@ class LiteModule(tf.Module):
         return in_smallest(small, fits, at, lambda: at(full))
 
     def _sizes(self) -> list[Size]:
-        found = sizes(self._limits.max_source_bytes, self._predictor.max_target_length)
+        is_cut = self._limits.source_places < self._limits.max_source_bytes
+        found = sizes(self._limits.source_places, self._predictor.max_target_length, (4, 2) if is_cut else (8, 4))
         return found[-1:] if self._limits.one_size else found
 
     def _ends(self, ids: tf.Tensor) -> tf.Tensor:

@@ -94,7 +94,7 @@ def _meaning(side: str, name: str) -> str:
 
 
 def _alignment(predictor: TextToText, limits: Limits) -> dict[str, TensorSpec]:
-    one, source, target = TensorSpec("int32", (1,)), limits.max_source_bytes, predictor.max_target_length
+    one, source, target = TensorSpec("int32", (1,)), limits.source_places, predictor.max_target_length
     return {
         "weights": TensorSpec("float32", (1, target, source)),
         "text_pieces": one,
@@ -109,7 +109,7 @@ def _state(predictor: TextToText, limits: Limits) -> tuple[dict[str, TensorSpec]
     """Memory and cache of a step."""
     model = predictor.model
     heads, width = model.num_key_value_heads or model.num_heads, model.hidden_dim // model.num_heads
-    rooms = {"memory": limits.max_source_bytes, "cache": predictor.max_target_length}
+    rooms = {"memory": limits.source_places, "cache": predictor.max_target_length}
     memory, cache = (
         {
             f"{kind}_{part}_{number}": TensorSpec("float32", (1, heads, room, width))
@@ -118,8 +118,8 @@ def _state(predictor: TextToText, limits: Limits) -> tuple[dict[str, TensorSpec]
         }
         for kind, room in rooms.items()
     )
-    memory["memory_bias"] = TensorSpec("float32", (1, 1, 1, limits.max_source_bytes))
+    memory["memory_bias"] = TensorSpec("float32", (1, 1, 1, limits.source_places))
     if model.copy:
-        memory["memory_copy_keys"] = TensorSpec("float32", (1, limits.max_source_bytes, model.hidden_dim))
-        memory["memory_copy_ids"] = TensorSpec("int32", (1, limits.max_source_bytes))
+        memory["memory_copy_keys"] = TensorSpec("float32", (1, limits.source_places, model.hidden_dim))
+        memory["memory_copy_ids"] = TensorSpec("int32", (1, limits.source_places))
     return memory, cache

@@ -51,12 +51,13 @@ class TextExport(TaskExport):
         self.search = options.search or GREEDY
         predictor.decoder(self.search)  # raises if the options do not fit the model
         heads = chosen_heads(predictor.model, options.align_layer, options.align_heads) if options.align else None
-        self.room = options.limits(heads)
+        self.places = predictor.max_source_length if options.cut else None
+        self.room = options.limits(heads, self.places)
         self.max_source_bytes = self.room.max_source_bytes
         self.limits = {
             "max_source_bytes": self.room.max_source_bytes,
             "max_target_bytes": self.room.max_target_bytes,
-            "max_source_pieces": self.room.max_source_bytes,
+            "max_source_pieces": self.room.source_places,
             "max_target_pieces": predictor.max_target_length,
             "trained_source_pieces": predictor.max_source_length,
         }
@@ -79,12 +80,12 @@ class TextExport(TaskExport):
         return described(signature)
 
     def expected(self, sources: Sequence[bytes], steps: Steps, text: str) -> list[KerasAnswer]:
-        return keras_answers(self.predictor, sources, best_of(self.search), steps, text)
+        return keras_answers(self.predictor, sources, best_of(self.search), steps, text, self.places)
 
     def differences(
         self, sources: Sequence[bytes], expected: Sequence[KerasAnswer], found: Sequence[RawAnswer]
     ) -> list[dict[str, Any]]:
-        return differences(self.predictor, sources, expected, found, self.room.max_target_bytes)
+        return differences(self.predictor, sources, expected, found, self.room.max_target_bytes, self.places)
 
     def scores(self, answers: Sequence[KerasAnswer | RawAnswer]) -> dict[str, Any]:
         outputs = [answer.text.decode("utf-8", "replace") for answer in answers]
@@ -115,6 +116,7 @@ class TextExport(TaskExport):
             (text, answer)
             for text, answer in pairs
             if 0 < len(predictor.tokenizer.encode(answer)) < predictor.max_target_length
+            and len(predictor.tokenizer.encode(text)) <= self.room.source_places
         ]
         for text, answer in steps.track(pairs, "verification of alignments"):
             weights = predictor.align(text, answer, heads).weights

@@ -29,7 +29,7 @@ CASES = """
 - **Empty source** (`text_length` 0): an empty answer of score 0 and status 0.
 - **Long source**: give its first $max_source_bytes bytes and its whole `text_length`; it is answered as cut there, and
   `status` has 1. The model was trained on at most $trained_source_pieces pieces (a piece is a word or part of one): a
-  source of more is answered too, and `status` has 8. $long_source
+  source of more is $more_pieces, and `status` has 8. $long_source
 - **Long answer**: at $max_target_pieces pieces the answer ends as it is, and `status` has 2. If it has more than
   $max_target_bytes bytes, it is cut where a character begins, and `status` has 4.
 - **Malformed source** (no UTF-8, NUL bytes): never an error; every byte has a piece of its own. The answer will be of

@@ -27,6 +27,8 @@ class TextOptions:
         max_source_bytes, max_target_bytes: room for source and answer in the `.tflite` files.
         search: how the files search: a beam, constraints. With `n_best` above 1 or `samples` they have a signature
             for these too. None means as the run's config says.
+        cut: whether a source of more pieces than the model was trained on is cut there: files with room for many bytes
+            then take much less memory. None means as the run's config says.
         one_size, with_steps: what else goes into the `.tflite` files; see `Limits`.
         align: whether all files can say which words of a source each word of an answer looks at.
         align_layer, align_heads: whose attention that is; see `generation.chosen_heads`.
@@ -38,6 +40,7 @@ class TextOptions:
     max_source_bytes: int = 256
     max_target_bytes: int = 512
     search: SearchOptions | None = None
+    cut: bool | None = None
     one_size: bool = False
     with_steps: bool = True
     align: bool = False
@@ -52,10 +55,13 @@ class TextOptions:
             self._check_draws(self.search)
             self._check_prefix(self.search)
 
-    def limits(self, align_heads: Sequence[tuple[int, int]] | None = None) -> Limits:
+    def limits(
+        self, align_heads: Sequence[tuple[int, int]] | None = None, max_source_pieces: int | None = None
+    ) -> Limits:
         """Returns the limits of the files, which align by (layer, head) pairs of the model, if any."""
         heads = None if align_heads is None else tuple(align_heads)
-        return Limits(self.max_source_bytes, self.max_target_bytes, self.one_size, self.with_steps, heads)
+        room = (self.max_source_bytes, self.max_target_bytes)
+        return Limits(*room, self.one_size, self.with_steps, max_source_pieces, heads)
 
     def _check_draws(self, search: SearchOptions) -> None:
         for name in ("seed", "temperature"):
@@ -87,7 +93,9 @@ class TextTask(Task):
 
     def names(self, manifest: Mapping[str, Any]) -> dict[str, str]:
         """See `Task.names`."""
-        return {"long_source": self.long_source}
+        limits = manifest["limits"]
+        is_cut = limits["max_source_pieces"] < limits["max_source_bytes"]
+        return {"long_source": self.long_source, "more_pieces": "cut there too" if is_cut else "answered too"}
 
     def export(self, run: RunDirectory, config: Mapping[str, Any], options: TextOptions, limit: int) -> TextExport:
         """Loads a run; see `Task.export`."""
@@ -95,7 +103,8 @@ class TextTask(Task):
         from keras_transformer.generation import load
 
         search = saved_search(config) if options.search is None else options.search
-        chosen = replace(options, search=search)
+        cut = config.get("cut") is True if options.cut is None else options.cut
+        chosen = replace(options, search=search, cut=cut)
         return TextExport(self, load(run.path), config, run.read_examples("test")[:limit], chosen)
 
     def answerer(self, run: RunDirectory, settings: Mapping[str, Any]) -> Callable[[list[str]], object]:

@@ -41,11 +41,17 @@ def best_of(search: SearchOptions) -> SearchOptions:
 
 
 def keras_answers(
-    predictor: TextToText, sources: Sequence[bytes], search: SearchOptions, steps: Steps, text: str
+    predictor: TextToText,
+    sources: Sequence[bytes],
+    search: SearchOptions,
+    steps: Steps,
+    text: str,
+    places: int | None = None,
 ) -> list[KerasAnswer]:
-    """Returns Keras's answers in bytes, whole sources answered whatever their length."""
+    """Returns Keras's answers in bytes; sources are cut at so many pieces, or answered whole whatever their length."""
     tokenizer = predictor.tokenizer
-    found = predictor.search(tokenizer.encode_batch(sources), search, track=lambda batches: steps.track(batches, text))
+    encoded = [ids[:places] for ids in tokenizer.encode_batch(sources)]
+    found = predictor.search(encoded, search, track=lambda batches: steps.track(batches, text))
     return [KerasAnswer(best.ids, tokenizer.decode_bytes(best.ids), best.score) for best, *_ in found]
 
 
@@ -66,6 +72,7 @@ def differences(
     expected: Sequence[KerasAnswer],
     found: Sequence[RawAnswer],
     max_target_bytes: int,
+    places: int | None = None,
 ) -> list[dict[str, Any]]:
     """Returns where a file's answers are not Keras's, byte for byte.
 
@@ -74,6 +81,7 @@ def differences(
         sources: the texts.
         expected, found: the answers of Keras and of the file to them.
         max_target_bytes: Keras's answers are cut there, as the file does.
+        places: the file reads no more pieces of a source than these.
 
     Returns: for each difference `index`, `source`, `keras`, `file` (texts) and `tie`: whether Keras itself is
         undecided, by less than `TIE`, between its own piece and the one the file takes.
@@ -83,15 +91,15 @@ def differences(
         if cut_at_character(keras_answer.text, max_target_bytes) != answer.text:
             texts = {"source": source, "keras": keras_answer.text, "file": answer.text}
             shown: dict[str, Any] = {name: text.decode("utf-8", "replace") for name, text in texts.items()}
-            is_tie = _is_tie(predictor, source, keras_answer.ids, answer.text)
+            is_tie = _is_tie(predictor, source, keras_answer.ids, answer.text, places)
             listed.append({"index": index, **shown, "tie": is_tie})
     return listed
 
 
-def _is_tie(predictor: TextToText, source: bytes, ids: np.ndarray, other: bytes) -> bool:
+def _is_tie(predictor: TextToText, source: bytes, ids: np.ndarray, other: bytes, places: int | None) -> bool:
     """Returns whether Keras, on its way to `ids`, stood between two pieces of which `other` goes on with the second."""
     tokenizer = predictor.tokenizer
-    source_ids = tokenizer.encode(source)[None]
+    source_ids = tokenizer.encode(source)[None, :places]
     target_ids = np.concatenate([[tokenizer.start_id], ids]).astype(np.int32)[None]
     logits = np.asarray(predictor.model({"source_ids": source_ids, "target_ids": target_ids}, training=False))[0]
     for step, row in enumerate(logits):

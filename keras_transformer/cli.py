@@ -242,6 +242,7 @@ OF_FILES = {
     "precision": "--precision",
     "max_source_bytes": "--max-source-bytes",
     "max_target_bytes": "--max-target-bytes",
+    "cut": "--cut",
     "one_size": "--one-size",
     "with_steps": "--no-steps",
     "align": "--align",
@@ -451,6 +452,13 @@ def _add_export(parser: Parser) -> None:
         help="room for a text (default: 256; of a classifier or tagger four for each piece that it reads)",
     )
     parser.add_argument("--max-target-bytes", metavar="N", type=_count, help="room for an answer (default: 512)")
+    parser.add_argument(
+        "--cut",
+        action="store_true",
+        default=None,
+        help="cut a text of more pieces than the model was trained on: much less memory where there is room for many "
+        "(default: as the run's config says)",
+    )
     parser.add_argument(
         "--one-size",
         action="store_true",

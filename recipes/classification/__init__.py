@@ -184,7 +184,10 @@ def load_splits(config: Config) -> tuple[dict[str, list[data.Row]], list[int]]:
     def read(spec: str, report: data.Report) -> Iterator[data.Row]:
         return data.read_fields(spec, config.names, config.picked, report)
 
-    sources = kit.DataSources(generated, labelling.named_split, read, data.check_table, new_report, "texts")
+    def named(name: str, split: str, report: data.Report) -> Iterator[data.Row]:
+        return data.named_rows(name, split, report=report)
+
+    sources = kit.DataSources(generated, named, read, data.check_table, new_report, "texts")
     return kit.load_splits(config, sources)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,13 +18,11 @@ from keras_transformer._files import write_json
 from keras_transformer.data.encoder_batches import NO_LABEL
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.recipe_kit import say
-from keras_transformer.recipe_kit.splits import SPLITS
 from keras_transformer.training.attention_picture import attention_picture
 from keras_transformer.training.run_directory import RunDirectory
 
 MOST_IN_PICTURE = 60  # labels of a confusion picture
 LISTED = 8  # labels named in a message
-HELD_OUT = 0.1  # of the training texts of a public set, for each part that it does not have
 
 
 @dataclass(frozen=True)
@@ -208,24 +206,6 @@ def tell(splits: dict[str, list[data.Row]], labels: Labels) -> None:
             shown = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(LISTED))
             near = close_matches(next(iter(unknown)), labels.names)
             say(f"warning: {split} has labels that no training text has, and that are always missed: {shown}.{near}")
-
-
-def named_split(name: str, split: str, report: data.Report) -> Iterator[data.Row]:
-    """Yields the rows of a split of a public set. What a set does not have is taken out of its training texts.
-
-    A set with a validation but no test part is tested on the former: then nothing is chosen by what is scored.
-    """
-    own = data.named_sets()[name].splits
-    tested_on = next((part for part in ("test", "validation") if part in own), None)
-    validated_on = "validation" if tested_on == "test" and "validation" in own else None
-    given = {"test": tested_on, "validation": validated_on}
-    published = given.get(split)
-    if published:
-        return data.named_rows(name, published, report=report)
-    rows = list(data.named_rows(name, "train", report=report if split == "train" else data.Report()))
-    sizes = {part: 0 if found else HELD_OUT for part, found in given.items()}
-    parts = data.split_pairs(rows, sizes["validation"], sizes["test"], seed=0)
-    return iter(dict(zip(SPLITS, parts, strict=True))[split])
 
 
 def confusion_picture(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> tuple[bytes, tuple[int, int]]:

@@ -288,3 +288,18 @@ def test_generated_messages_follow_their_rule() -> None:
         generated_messages("tests", 1)
     with pytest.raises(UserError, match="count must be at least 1, received 0"):
         generated_messages("train", 0)
+
+
+def test_a_public_set_is_tested_on_its_own_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kit alone takes out what a set does not have: nothing is held out twice, nor a published part trained on."""
+    published = {"train": examples(200), "validation": examples(40, seed=1)}
+
+    def rows(name: str, split: str, report: data.Report | None = None) -> Any:
+        return iter([data.Row(fields, split, line) for line, fields in enumerate(published[split], 1)])
+
+    monkeypatch.setattr(data, "named_rows", rows)
+    splits, parts = classification.load_splits(Config(data="sst2"))
+    assert [row.fields for row in splits["test"]] == published["validation"]
+    assert parts == [len(splits["train"])]
+    assert len(splits["train"]) + len(splits["validation"]) == 200
+    assert len(splits["validation"]) < 20

@@ -89,10 +89,12 @@ def parted(batch: Batch, count: int, pad_id: int, pad_label: float | None = None
 
 def _own_parts(batches: Iterator[Batch], distribution: Any, pad_id: int, pad_label: float | None) -> Iterator[Batch]:
     """Yields what this process gives of each batch to its devices."""
-    devices, processes = distribution.num_model_replicas, distribution.num_processes
+    import jax  # of all backends the one with a distribution; what Keras itself tells depends on its version
+
+    devices, processes, process = distribution.device_mesh.devices.size, jax.process_count(), jax.process_index()
     for batch in batches:
         parts = parted(batch, devices, pad_id, pad_label)
-        own = parts[distribution.data_shard_id * devices // processes :][: devices // processes]
+        own = parts[process * devices // processes :][: devices // processes]
         inputs = {name: np.concatenate([part[name] for part, _ in own]) for name in batch[0]}
         yield inputs, np.concatenate([labels for _, labels in own])
 

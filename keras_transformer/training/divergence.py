@@ -12,6 +12,7 @@ from keras_transformer.errors import UserError
 from keras_transformer.training.config import TrainingConfig
 
 EXPLOSION_SHARE = 1.5  # a loss is an explosion above this multiple of its running mean
+FIRST_SHARE = 3.0  # the first loss is an explosion above this multiple of a guess's
 EXPLOSION_NATS = 2.0  # and only so far above it: a loss near 0 may double and mean nothing
 MEMORY = 0.9  # of the running mean, per look: about the last ten
 STEP_BACK_FACTOR = 0.5  # of the learning rate, each time that a training goes back to a checkpoint
@@ -21,12 +22,13 @@ class Diverged(UserError):
     """The loss, the gradient or a weight has left what training recovers from; the message says which."""
 
 
-def check_loss(loss: float, mean: float | None) -> float:
+def check_loss(loss: float, mean: float | None, guess: float = math.inf) -> float:
     """Returns the running mean of the loss with `loss` in it.
 
     Args:
         loss: mean over the target tokens since the last look, in nats.
         mean: running mean until then; None at first.
+        guess: loss of one that guesses, about where a training begins; see `Objective.guess_loss`.
 
     Raises:
         Diverged: the loss is not finite, or has exploded.
@@ -42,6 +44,8 @@ def check_loss(loss: float, mean: float | None) -> float:
     if not math.isfinite(loss):
         raise Diverged(f"the loss is {loss}{before}")
     if mean is None:
+        if loss > max(FIRST_SHARE * guess, guess + EXPLOSION_NATS):
+            raise Diverged(f"the loss is {loss:.3g}, where guessing has {guess:.3g}")
         return loss
     if loss > max(EXPLOSION_SHARE * mean, mean + EXPLOSION_NATS):
         raise Diverged(f"the loss is {loss:.3g}{before}")

@@ -313,7 +313,8 @@ class RunKeeper(keras.callbacks.Callback):
         progress.tokens = self.tokens_before + progress.totals["loss"][1]
         if not tokens or self._is_passing_overflow(means["loss"]):
             return {}
-        self.loss_mean = check_loss(means["loss"], progress.loss_mean)
+        model = self.training_model
+        self.loss_mean = check_loss(means["loss"], progress.loss_mean, model.objective.guess_loss(model.model))
         norm = _number(own_optimizer(self.training_model).gradient_norm)
         if not math.isfinite(norm):
             raise Diverged(f"the norm of the gradient is {norm}")

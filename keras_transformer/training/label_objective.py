@@ -5,6 +5,7 @@ Shapes: b batch, k labels (or numbers), w width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,6 +103,11 @@ class LabelObjective(Objective):
             loss = 0.5 * (loss + self._adversarial_loss(model, inputs, labels))
         metrics = {name: ops.sum(weights * value) for name, value in self._measures(model, outputs, twice).items()}
         return Sums(loss, ops.sum(weights), metrics)
+
+    def guess_loss(self, model: keras.Model) -> float:
+        if self.kind == "regression":
+            return math.inf
+        return math.log(2 if self.kind == "multi" else model.num_labels) * max(self.class_weights or [1.0])
 
     def _weights(self, labels: Any) -> Any:
         """1 for a text, 0 for padding: `[b]`."""

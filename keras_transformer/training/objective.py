@@ -5,6 +5,7 @@ Shapes: b batch, t target length, w width.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -75,6 +76,10 @@ class Objective(ABC):
             training: whether this is a training step.
         """
 
+    def guess_loss(self, model: keras.Model) -> float:
+        """Returns the loss of one that guesses, about where a training begins, in nats; infinite if not known."""
+        return math.inf
+
 
 class TokenObjective(Objective):
     """Cross-entropy of every real token against the embedding matrix, which is the output matrix too.
@@ -119,3 +124,6 @@ class TokenObjective(Objective):
             found = linear_cross_entropy(hidden, embeddings, labels, weights, smoothing, consistency=consistency)
         metrics = {"nll": found.negative_log_likelihood, "token_accuracy": found.correct}
         return Sums(found.loss, found.weight, metrics)
+
+    def guess_loss(self, model: keras.Model) -> float:
+        return math.log(model.token_embedding.vocabulary_size)

@@ -5,6 +5,7 @@ Shapes: b batch, n length in pieces, k labels.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -58,6 +59,9 @@ class TagObjective(Objective):
         if consistency:
             loss = loss + consistency / 4 * self._divergence(outputs, ops.cast(labels >= 0, "float32"))
         return Sums(loss, ops.sum(weights), metrics)
+
+    def guess_loss(self, model: keras.Model) -> float:
+        return math.log(model.num_labels)
 
     def _of_words(self, logits: Any, labels: Any, weights: Any) -> tuple[Any, dict[str, Any]]:
         log_probabilities = ops.log_softmax(logits, axis=-1)

@@ -29,6 +29,14 @@ def test_an_explosion(loss: float, mean: float) -> None:
         check_loss(loss, mean)
 
 
+def test_a_training_that_begins_with_an_explosion() -> None:
+    guess = math.log(1000)
+    assert check_loss(20.0, None, guess) == 20.0
+    assert check_loss(1.01 * guess, guess, guess) > guess
+    with pytest.raises(Diverged, match=r"^the loss is 1\.7e\+07, where guessing has 6\.91$"):
+        check_loss(1.7e7, None, guess)
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_no_number(loss: float) -> None:
     with pytest.raises(Diverged, match=f"^the loss is {loss}$"):

@@ -409,6 +409,13 @@ def test_a_training_that_diverges_steps_back(
         fresh(tmp_path / "lost", replace(config, step_back=1))
 
 
+def test_a_training_that_explodes_at_once_ends(fresh: Callable[..., Trained], tmp_path: Path) -> None:
+    config = replace(CONFIG, learning_rate=3000.0, warmup_steps=1, clip_norm=None, schedule="constant", averaging=None)
+    message = r"training diverged between steps 0 and 7: the loss is .*, where guessing has 2\.48; there is no c"
+    with pytest.raises(UserError, match=message):
+        fresh(tmp_path, config)
+
+
 def test_float16_recovers_from_overflow_and_counts_what_it_skipped(
     fresh: Callable[..., Trained], tmp_path: Path
 ) -> None:

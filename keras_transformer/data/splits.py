@@ -20,12 +20,12 @@ def default_split_sizes(count: int) -> tuple[int, int]:
 
 
 def split_pairs(
-    pairs: Iterable[Row], validation: int | float, test: int | float, seed: int
+    pairs: Iterable[Row], validation: int | float, test: int | float, seed: int, start: float = 0.0
 ) -> tuple[list[Row], list[Row], list[Row]]:
     """Parts `pairs` into training, validation and test pairs, each in its first order.
 
-    A hash of `seed` and the source text gives every source a place in [0, 1). The lowest places are test, the next
-    validation, the rest training. So:
+    A hash of `seed` and the source text gives every source a place on a ring, [0, 1). The first places from `start` on
+    are test, the next validation, the rest training. So:
 
     - The same pairs and seed give the same parts, in whatever order the pairs come.
     - Pairs with the same source are always in the same part: no test source is seen in training.
@@ -37,6 +37,8 @@ def split_pairs(
         validation, test: a share (float, 0 <= share < 1), met on average, or a number of pairs (int), exceeded only
             where the last source taken has several targets. 0 leaves a part empty.
         seed: another seed, another split.
+        start: where the test part begins. With a share of 1 / n and starts of 0, 1 / n ... every row is in one of the
+            n test parts: the folds of a cross-validation.
 
     Raises:
         UserError: a size makes no sense, a part asked for would be empty, or the training part would be smaller than
@@ -49,7 +51,7 @@ def split_pairs(
             raise UserError(
                 f"The {name} part is {size!r}; give a number of pairs (0, 1, ...) or a share (0.0 to 0.99)."
             )
-    part = _part_of_source(rows, sizes, seed)
+    part = _part_of_source(rows, sizes, seed, start)
     parts: dict[str, list[Row]] = {"train": [], "validation": [], "test": []}
     for row in rows:
         parts[part.get(row.fields[0], "train")].append(row)
@@ -68,21 +70,21 @@ def split_pairs(
     return parts["train"], parts["validation"], parts["test"]
 
 
-def _part_of_source(rows: list[Row], sizes: dict[str, int | float], seed: int) -> dict[str, str]:
+def _part_of_source(rows: list[Row], sizes: dict[str, int | float], seed: int, start: float) -> dict[str, str]:
     """Gives every source outside the training part the name of its part, the lowest places first."""
     counts = Counter(row.fields[0] for row in rows)
-    ordered = sorted((_place(source, seed), source) for source in counts)
+    ordered = sorted(((_place(source, seed) - start) % 1.0, source) for source in counts)
     part: dict[str, str] = {}
-    index, start = 0, 0.0
+    index, begin = 0, 0.0
     for name, size in sizes.items():
         taken = 0
-        while index < len(ordered) and (ordered[index][0] < start + size if isinstance(size, float) else taken < size):
+        while index < len(ordered) and (ordered[index][0] < begin + size if isinstance(size, float) else taken < size):
             source = ordered[index][1]
             part[source] = name
             taken += counts[source]
             index += 1
         # The next share begins where this part ended, not at its last source: appended data then moves nothing.
-        start = start + size if isinstance(size, float) else _end(ordered, index)
+        begin = begin + size if isinstance(size, float) else _end(ordered, index)
     return part
 
 

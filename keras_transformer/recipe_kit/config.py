@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from keras_transformer.data.named import named_sets
@@ -23,6 +24,8 @@ class RecipeConfig:
             1 mixes by size, larger values bring small ones up.
         validation: file or files to validate on; none takes a part of the data.
         test: file or files for the final score; none takes a part of the data.
+        fold: K/N, such as 3/10: the test part is the K-th of N equal parts of the data. N runs, one for each K, test on
+            all of it, each on what it was not trained on.
         columns: the columns of a table that hold the data: names (the file has a header) or numbers from 0; or the
             names of the fields of JSON Lines.
         run: folder to write to.
@@ -52,6 +55,7 @@ class RecipeConfig:
     mixing_temperature: float = 1.0
     validation: str | None = None
     test: str | None = None
+    fold: str | None = None
     columns: list[str] | None = None
     run: str = "runs/mine"
     resume: bool = False
@@ -63,6 +67,7 @@ class RecipeConfig:
         if isinstance(self.data, list) and len(self.data) == 1:
             self.data = self.data[0]
         self._check_mixing()
+        self._check_fold()
         for spec in self.named:
             self._check_named(spec)
         if all(spec == GENERATED or spec in self.named for spec in self.sources):
@@ -85,6 +90,14 @@ class RecipeConfig:
         """The columns, those that are digits as numbers."""
         return None if self.columns is None else [int(name) if name.isdigit() else name for name in self.columns]
 
+    @property
+    def fold_number(self) -> tuple[int, int] | None:
+        """The fold's number, from 1, and how many there are."""
+        if self.fold is None:
+            return None
+        number, _, count = self.fold.partition("/")
+        return int(number), int(count)
+
     def check_counts(self, *names: str) -> None:
         """Raises a `UserError` unless each of these fields is 1 or more."""
         for name in names:
@@ -99,6 +112,16 @@ class RecipeConfig:
                 f"data is {spec!r}, a public set for {task}, not {self.task}; train {task} with it, or give one of "
                 f"{', '.join([GENERATED, *known])} or a file of your own"
             )
+
+    def _check_fold(self) -> None:
+        if self.fold is None:
+            return
+        wanted = "K/N with 1 <= K <= N and N from 3 to 100, such as 3/10"
+        refuse_unless(bool(re.fullmatch("[0-9]{1,3}/[0-9]{1,3}", self.fold)), "fold", self.fold, wanted)
+        number, count = self.fold_number or (0, 0)
+        refuse_unless(1 <= number <= count and 3 <= count <= 100, "fold", self.fold, wanted)
+        refuse_unless(self.test is None, "fold", self.fold, f"none: the test part is {self.test}")
+        refuse_unless(self.data != GENERATED, "fold", self.fold, "none: the built-in data has a test part")
 
     def _check_mixing(self) -> None:
         sources, weights, temperature = self.sources, self.mixing_weights, self.mixing_temperature

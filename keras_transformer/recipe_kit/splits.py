@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from keras_transformer import data
+from keras_transformer.errors import UserError
 from keras_transformer.recipe_kit.config import GENERATED, RecipeConfig
 from keras_transformer.recipe_kit.telling import say
 
 SPLITS = ("train", "validation", "test")
 
 Splits = dict[str, list[data.Row]]
+Fold = tuple[int, int] | None  # its number, from 1, and how many there are
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ def load_splits(config: RecipeConfig, sources: DataSources) -> tuple[Splits, lis
         UserError: a file is missing or cannot be used, or there is too little data.
     """
     given = _given_splits(config, sources)
-    by_source = {spec: _own_splits(spec, sources) for spec in config.sources if _is_named(spec)}
+    by_source = {spec: _own_splits(spec, sources, config.fold_number) for spec in config.sources if _is_named(spec)}
     files = [spec for spec in config.sources if spec not in by_source]
-    by_source.update(_split_files(files, given, sources) if files else {})
+    by_source.update(_split_files(files, given, sources, config.fold_number) if files else {})
     in_order = [by_source[spec] for spec in config.sources]
     splits = {split: [row for part in in_order for row in part[split]] for split in SPLITS}
     splits.update(given)
@@ -81,16 +83,16 @@ def _is_named(spec: str) -> bool:
     return spec == GENERATED or spec in data.named_sets()
 
 
-def _own_splits(spec: str, sources: DataSources) -> Splits:
+def _own_splits(spec: str, sources: DataSources, fold: Fold) -> Splits:
     """Returns the splits that the built-in data or a public set come with."""
     if spec == GENERATED:
         return {split: sources.generated(split) for split in SPLITS}
     has = data.named_sets()[spec].splits or SPLITS  # a set without files says itself where it is
     splits = {split: read_rows(sources.named, spec, split, make=sources.report) for split in SPLITS if split in has}
-    return _completed(spec, splits)
+    return _completed(spec, splits, fold)
 
 
-def _completed(spec: str, splits: Splits) -> Splits:
+def _completed(spec: str, splits: Splits, fold: Fold) -> Splits:
     """Makes the parts that a public set lacks: what it has for validation is the test, the rest is taken of training.
 
     So a score is never of rows by which the training was steered.
@@ -99,10 +101,10 @@ def _completed(spec: str, splits: Splits) -> Splits:
         splits["test"] = splits.pop("validation")
         say(f"{spec} has no test part here: the score is that of its validation part, which is not validated on")
     missing = [split for split in ("validation", "test") if split not in splits]
+    if fold and "test" not in missing:
+        raise UserError(f"fold is {fold[0]}/{fold[1]}, but {spec} comes with what it is scored on: leave fold out")
     if missing:
-        validation, test = data.default_split_sizes(len(splits["train"]))
-        sizes = (validation * ("validation" in missing), test * ("test" in missing))
-        parts = data.split_pairs(splits["train"], *sizes, seed=0)
+        parts = _parted(splits["train"], missing, fold)
         found = dict(zip(SPLITS, parts, strict=True))
         splits.update({name: found[name] for name in ("train", *missing)})
         say(
@@ -123,19 +125,30 @@ def _given_splits(config: RecipeConfig, sources: DataSources) -> Splits:
     }
 
 
-def _split_files(files: list[str], given: Iterable[str], sources: DataSources) -> dict[str, Splits]:
+def _split_files(files: list[str], given: Iterable[str], sources: DataSources, fold: Fold) -> dict[str, Splits]:
     """Reads the user's files and parts their rows, all together: no text stands in two parts."""
     rows = {spec: read_rows(sources.read, spec, make=sources.report) for spec in files}
     pooled = [row for part in rows.values() for row in part]
-    sizes = dict(zip(("validation", "test"), data.default_split_sizes(len(pooled)), strict=True))
-    sizes.update(dict.fromkeys(given, 0))
-    parts = data.split_pairs(pooled, sizes["validation"], sizes["test"], seed=0)
+    parts = _parted(pooled, [split for split in ("validation", "test") if split not in given], fold)
     origin = {id(row): spec for spec, part in rows.items() for row in part}
     splits: dict[str, Splits] = {spec: {split: [] for split in SPLITS} for spec in files}
     for split, found in zip(SPLITS, parts, strict=True):
         for row in found:
             splits[origin[id(row)]][split].append(row)
     return splits
+
+
+def _parted(rows: list[data.Row], missing: Sequence[str], fold: Fold) -> tuple[list[data.Row], ...]:
+    """Returns the rows to train on, and those of the missing parts, taken of them."""
+    validation, test = data.default_split_sizes(len(rows))
+    number, count = fold or (1, 0)
+    return data.split_pairs(
+        rows,
+        validation * ("validation" in missing),
+        1 / count if fold else test * ("test" in missing),
+        seed=0,
+        start=(number - 1) / count if fold else 0.0,
+    )
 
 
 def _tell_overlap(splits: Splits, unit: str) -> None:

@@ -52,6 +52,14 @@ def test_seed_and_order() -> None:
     assert split_pairs(data, 50, 0.05, seed=-1) != other
 
 
+def test_folds_part_the_data() -> None:
+    data = rows(1000)
+    folds = [split_pairs(data, 50, 0.1, seed=0, start=number / 10) for number in range(10)]
+    assert sorted((row for fold in folds for row in fold[2]), key=lambda row: row.line) == data
+    assert all(len(train) + 50 + len(test) == 1000 and len(validation) == 50 for train, validation, test in folds)
+    assert folds[0] == split_pairs(data, 50, 0.1, seed=0)
+
+
 def test_equal_sources_stay_together() -> None:
     data = [Row((f"source {number % 300}", f"target {number}"), "a.tsv", number + 1) for number in range(1200)]
     parts = split_pairs(data, validation=101, test=0.1, seed=3)

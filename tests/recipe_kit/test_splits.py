@@ -100,6 +100,21 @@ def test_sets_that_lack_a_part(capsys: pytest.CaptureFixture[str]) -> None:
     assert "alone: 2 rows for validation and 2 rows for test of those to train on" in capsys.readouterr().err
 
 
+def test_folds(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", 0, 100)
+    for options in ({"data": "alone"}, {"data": path}):
+        tested: list[str] = []
+        for number in range(1, 5):
+            splits, _ = loaded(fold=f"{number}/4", **options)
+            texts = {name: {row.fields[0] for row in part} for name, part in splits.items()}
+            assert len(texts["validation"]) == len(loaded(**options)[0]["validation"])
+            assert sum(map(len, texts.values())) == len(set.union(*texts.values()))
+            tested += texts["test"]
+        assert len(tested) == len(set(tested)) == (40 if options["data"] == "alone" else 100)
+    with pytest.raises(UserError, match=r"^fold is 2/4, but untested comes with what it is scored on: leave fold out$"):
+        loaded(data="untested", fold="2/4")
+
+
 def test_several_sources_and_overlap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, other = write(tmp_path / "a.tsv", 0, 40), write(tmp_path / "b.tsv", 30, 20)
     splits, parts = loaded(data=["whole", path], test=other)
@@ -123,6 +138,14 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         ({"data": ["whole", "whole"]}, "expected each once: 'whole' is given twice"),
         ({"data": "alone", "test": "x.tsv"}, "test is given, but data is 'alone': test belongs to files of your own"),
         ({"loudness": 0}, "loudness is 0, expected 1 or more"),
+        (
+            {"data": "a.tsv", "fold": "0/10"},
+            "fold is '0/10', expected K/N with 1 <= K <= N and N from 3 to 100, such",
+        ),
+        ({"data": "a.tsv", "fold": "2/2"}, "fold is '2/2', expected K/N"),
+        ({"data": "a.tsv", "fold": "half"}, "fold is 'half', expected K/N"),
+        ({"data": "a.tsv", "fold": "1/5", "test": "b.tsv"}, "fold is '1/5', expected none: the test part is b.tsv"),
+        ({"fold": "1/5"}, "fold is '1/5', expected none: the built-in data has a test part"),
         ({"mixing_temperature": 0}, "mixing_temperature is 0, expected more than 0"),
     ],
 )

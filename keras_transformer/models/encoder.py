@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.blocks import TransformerEncoderBlock
+from keras_transformer.layers.convolution import LocalConvolution
 from keras_transformer.layers.dropout import Dropout, EmbeddingDropout, WordDropout, shared_noise
 from keras_transformer.layers.embedding import PositionEmbedding, SinePositionEncoding, TokenEmbedding
 from keras_transformer.layers.normalization import normalization as make_normalization
@@ -25,8 +26,10 @@ class Encoding(keras.Model):
     """How a text is encoded, by layers that a subclass makes.
 
     Attributes of the subclass: `token_embedding`, `source_positions`, `source_dropout`, `encoder_blocks`,
-    `encoder_norm` (or None), `center_embeddings`.
+    `encoder_norm` (or None), `center_embeddings`; `convolution`, if there is one before the blocks.
     """
+
+    convolution: LocalConvolution | None = None
 
     def encode(self, source_ids: Any, training: bool | None = None, embedded: Any = None) -> tuple[Any, Any]:
         """Returns the encoder's output `[b, n, w]` and the padding mask `[b, n]` of `source_ids [b, n]`.
@@ -40,6 +43,8 @@ class Encoding(keras.Model):
         padding_mask = ops.not_equal(source_ids, PAD_ID)
         x = self._embedded(source_ids, self.source_positions, training=training, embedded=embedded)
         x = self.source_dropout(x, training=training)
+        if self.convolution is not None:
+            x = self.convolution(x, padding_mask=padding_mask, training=training)
         for block in self.encoder_blocks:
             x = block(x, padding_mask=padding_mask, training=training)
         return (x if self.encoder_norm is None else self.encoder_norm(x)), padding_mask
@@ -48,6 +53,8 @@ class Encoding(keras.Model):
         """Returns the self-attention weights of every block and head, float32 `[b, blocks, h, n, n]`."""
         padding_mask = ops.not_equal(source_ids, PAD_ID)
         x, maps = self._embedded(source_ids, self.source_positions), []
+        if self.convolution is not None:
+            x = self.convolution(x, padding_mask=padding_mask)
         for block in self.encoder_blocks:
             maps.append(self_attention_weights(block, x, padding_mask=padding_mask))
             x = block(x, padding_mask=padding_mask, training=False)
@@ -117,6 +124,7 @@ class EncoderModel(Encoding):
         max_length: int = 1024,
         word_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
+        convolution: int = 0,
         **kwargs: Any,
     ):
         dtype = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
@@ -146,6 +154,9 @@ class EncoderModel(Encoding):
         )
         self.word_dropout_layer = WordDropout(word_dropout, dtype=dtype, name="word_dropout")
         self.source_dropout = Dropout(dropout, dtype=dtype, name="dropout")
+        self.convolution = None
+        if convolution:
+            self.convolution = LocalConvolution(convolution, dropout, dtype=dtype, name="convolution")
         self.encoder_blocks = [
             TransformerEncoderBlock(**block, stochastic_depth=rate, dtype=dtype, name=f"encoder_{i}")
             for i, rate in enumerate(rising(stochastic_depth, num_encoder_layers))
@@ -170,6 +181,7 @@ class EncoderModel(Encoding):
             "max_length": max_length,
             "word_dropout": word_dropout,
             "embedding_dropout": embedding_dropout,
+            "convolution": convolution,
             **block,
         }
         self.vocabulary_size = vocabulary_size

@@ -152,10 +152,13 @@ class EncoderConfig(BlocksConfig):
     Args:
         word_dropout: probability that a piece of a text loses its embedding in training.
         embedding_dropout: probability that a piece of the vocabulary does, wherever in a batch it stands.
+        convolution: how many pieces are seen together before any attention, an odd number such as 3: it helps where
+            neighbours matter and there is little to learn from; 0 is off.
     """
 
     word_dropout: float = 0.0
     embedding_dropout: float = 0.0
+    convolution: int = 0
 
     def __post_init__(self) -> None:
         for name in ("word_dropout", "embedding_dropout"):

@@ -1,0 +1,65 @@
+"""What a piece and its neighbours make together, before any attention.
+
+Shapes: b batch, n length, w width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_transformer.layers.dropout import Dropout
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class LocalConvolution(keras.layers.Layer):
+    """A convolution over each piece and its neighbours, added to what comes in: `x + dropout(relu(conv(x)))`.
+
+    The n-gram features of Kim (2014), https://arxiv.org/abs/1408.5882, as a residual beneath a Transformer: an encoder
+    that has a few thousand texts to learn from has no way to learn from them that neighbours belong together.
+
+    Called with `x [b, n, w]` and `padding_mask [b, n]`; returns `[b, n, w]`. Padding counts as zeros, as does what lies
+    before and behind a text, so that it changes nothing how far a text is filled up.
+
+    Args:
+        window: how many pieces are seen together, an odd number: the piece and `window // 2` on either side.
+        dropout: rate of dropout on what is added.
+
+    Raises:
+        ValueError: `window` is not odd, or less than 3.
+
+    Example:
+        ```python
+        x = LocalConvolution(window=3)(x, padding_mask=ops.not_equal(ids, 0))
+        ```
+    """
+
+    def __init__(self, window: int = 3, dropout: float = 0.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        if window < 3 or window % 2 == 0:
+            raise ValueError(f"window must be an odd number of 3 or more; received {window}")
+        self.window = window
+        self.dropout = dropout
+        self.supports_masking = True
+        self.dropout_layer = Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+
+    def build(self, input_shape: tuple) -> None:
+        width = input_shape[-1]
+        self.kernel = self.add_weight(
+            name="kernel", shape=(self.window * width, width), initializer="glorot_uniform"
+        )
+        self.bias = self.add_weight(name="bias", shape=(width,), initializer="zeros")
+
+    def call(self, x: Any, padding_mask: Any | None = None, training: bool | None = None) -> Any:
+        seen = x if padding_mask is None else x * ops.cast(padding_mask, x.dtype)[..., None]
+        side = self.window // 2
+        padded = ops.pad(seen, [[0, 0], [side, side], [0, 0]])
+        length = ops.shape(x)[1]
+        neighbours = ops.concatenate([padded[:, i : i + length] for i in range(self.window)], axis=-1)
+        found = ops.relu(ops.matmul(neighbours, self.kernel) + self.bias)
+        return x + self.dropout_layer(found, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "window": self.window, "dropout": self.dropout}

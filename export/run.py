@@ -12,11 +12,12 @@ from keras_transformer._files import write_json
 from keras_transformer._quiet import filtered_stderr
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export import checks
-from keras_transformer.export.artifact import MANIFEST, Artifact
+from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.associated import add_associated
 from keras_transformer.export.convert import convert
+from keras_transformer.export.folder import MANIFEST
 from keras_transformer.export.golden import make_golden
-from keras_transformer.export.manifest import list_files, make_manifest
+from keras_transformer.export.manifest import make_manifest, whole_manifest
 from keras_transformer.export.precisions import FILES, PRECISIONS
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.readme import make_readme
@@ -89,7 +90,7 @@ def export_run(
         (folder / "README.md").write_text(readme, encoding="utf-8")
         if web:
             write_page_if_possible(folder, output, steps)
-        write_json(folder / MANIFEST, {**manifest, "files": list_files(folder)})
+        write_json(folder / MANIFEST, whole_manifest(manifest, folder))
     _say_results(report, output, steps)
     return report
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from keras_transformer.errors import UserError
 from keras_transformer.export.address import HOST, PORT
-from keras_transformer.export.artifact import read_manifest
+from keras_transformer.export.folder import check_folder
 
 PAGE = "/web/"
 INDEX = "index.html"
@@ -202,8 +202,8 @@ def make_server(folder: str | os.PathLike[str], host: str = HOST, port: int = PO
             server.serve_forever()
         ```
     """
+    check_folder(folder)
     root = Path(folder).resolve()
-    read_manifest(Path(folder))
     if not (root / PAGE.strip("/") / INDEX).is_file():
         raise UserError(f"{folder} has no web page: `keras-transformer web {folder}` adds it")
     family, address = _resolved(host)

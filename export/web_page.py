@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keras_transformer._files import replacing_folder, write_json
 from keras_transformer.errors import UserError
-from keras_transformer.export.artifact import MANIFEST, read_manifest
+from keras_transformer.export.folder import MANIFEST, manifest_digest, read_manifest
 from keras_transformer.export.litertjs import NoRuntime, write_runtime
 from keras_transformer.export.manifest import list_files
 from keras_transformer.export.progress import Steps
@@ -70,6 +70,7 @@ def add_page(folder: str | os.PathLike[str]) -> None:
         write_page(folder)
         kept = {name: entry for name, entry in manifest["files"].items() if not name.startswith(f"{WEB}/")}
         added = {f"{WEB}/{name}": entry for name, entry in list_files(folder / WEB).items()}
-        write_json(folder / MANIFEST, {**manifest, "files": dict(sorted({**kept, **added}.items()))})
+        manifest["files"] = dict(sorted({**kept, **added}.items()))
+        write_json(folder / MANIFEST, {**manifest, "sha256": manifest_digest(manifest)})
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror or error}") from None

@@ -18,7 +18,7 @@ import pytest
 
 from keras_transformer import cli
 from keras_transformer.errors import UserError
-from keras_transformer.export.artifact import digest
+from keras_transformer.export.folder import digest
 from keras_transformer.export.serving import PAGE, Server, find_file, make_server, serve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -232,6 +232,11 @@ def test_a_folder_that_cannot_be_served_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is no artifact folder: it has no manifest\.json"):
         make_server(tmp_path)
     folder = write_folder(tmp_path / "dist")
+    (folder / "model.tflite").write_bytes(b"TFL4")
+    with pytest.raises(UserError) as error:
+        make_server(folder)
+    assert str(error.value).startswith(f"{folder}/model.tflite is damaged: ")
+    (folder / "model.tflite").write_bytes(b"TFL3")
     (folder / "web" / "index.html").unlink()
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["files"]["web/index.html"]

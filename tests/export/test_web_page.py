@@ -16,13 +16,13 @@ import pytest
 from keras_transformer import cli
 from keras_transformer.errors import UserError
 from keras_transformer.export import litertjs, web_page
-from keras_transformer.export.artifact import digest
+from keras_transformer.export.folder import digest, manifest_digest, read_manifest
 from keras_transformer.export.litertjs import PACKAGES, VERSION, NoRuntime, NpmPackage, integrity
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.web_page import SOURCES, add_page, write_page, write_page_if_possible
 
 FOLDER = {
-    "format": "keras-transformer artifact 1",
+    "format": "keras-transformer artifact 2",
     "precisions": {"float32": {"file": "model.tflite"}},
     "files": {"model.tflite": {"bytes": 4, "sha256": "0" * 64}, "web/gone.js": {"bytes": 1, "sha256": "1" * 64}},
 }
@@ -74,7 +74,8 @@ def calls(registry: Path) -> list[str]:
 def folder(tmp_path: Path) -> Path:
     path = tmp_path / "dist"
     path.mkdir()
-    (path / "manifest.json").write_text(json.dumps(FOLDER), encoding="utf-8")
+    manifest = {**FOLDER, "sha256": manifest_digest(FOLDER)}
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return path
 
 
@@ -151,7 +152,7 @@ def test_the_command_adds_a_page_to_a_folder(registry: Path, folder: Path, capsy
         assert cli.main(["web", str(folder)]) == 0
         printed = capsys.readouterr().out
         assert printed == f"{folder}/web is ready; `keras-transformer serve {folder}` shows it\n"
-    files = json.loads((folder / "manifest.json").read_text())["files"]
+    files = dict(read_manifest(folder)["files"])
     assert files.pop("model.tflite") == FOLDER["files"]["model.tflite"]  # type: ignore[index]
     written = {path.relative_to(folder).as_posix() for path in (folder / "web").rglob("*") if path.is_file()}
     assert set(files) == written

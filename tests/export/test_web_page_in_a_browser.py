@@ -21,7 +21,7 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.export import export_run, litertjs, open_artifact, report
-from keras_transformer.export.artifact import digest
+from keras_transformer.export.folder import digest, manifest_digest
 from keras_transformer.export.golden import golden_source
 from keras_transformer.export.litertjs import NoRuntime, NpmPackage
 from keras_transformer.export.serving import make_server
@@ -468,6 +468,7 @@ def enter(folder: Path, content: bytes) -> None:
     manifest = read_json(folder / "manifest.json")
     entry = {"bytes": len(content), "sha256": digest(folder / "model.tflite")}
     manifest["files"]["model.tflite"] = entry
+    manifest["sha256"] = manifest_digest(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 

@@ -55,6 +55,16 @@ RAW = """async ([module, precision, folder, sources]) => {
   return answers;
 }"""
 
+ALIGN = """async ([page, folder, text, answer]) => {
+  const {Model} = await import(page + 'model.js');
+  const {align} = await import(page + 'attention.js');
+  const manifest = await (await fetch(new URL('manifest.json', folder))).json();
+  const model = await Model.open(manifest, 'float32', folder);
+  const found = await align(model, new TextEncoder().encode(text), new TextEncoder().encode(answer));
+  model.close();
+  return {...found, weights: found.weights.map((row) => Array.from(row))};
+}"""
+
 
 @pytest.fixture(scope="module")
 def with_page(
@@ -64,7 +74,7 @@ def with_page(
 
     def made(folder: Path) -> Path:
         copy = tmp_path_factory.mktemp("web") / folder.name
-        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("saved_model"))
+        shutil.copytree(folder, copy)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(litertjs, "find_package", find_package)
             try:
@@ -147,7 +157,7 @@ class Visit:
         self.page.evaluate("document.getElementById('answer').replaceChildren()")
         self.page.get_by_label("Text").fill(text)
         self.page.get_by_role("button", name="Run").click()
-        self.page.wait_for_function("document.body.dataset.state === 'ready' && answer.childElementCount > 0")
+        self.page.locator("body[data-state=ready] #answer > *").first.wait_for()
 
     def failure(self) -> str:
         alert = self.page.get_by_role("alert")
@@ -246,7 +256,7 @@ def test_another_precision_can_be_chosen(browser: Any, translator: Path) -> None
         assert select.locator("option").evaluate_all("all => all.map((one) => one.value)") == names
         select.select_option("int8")
         file = manifest["precisions"]["int8"]["file"]
-        found.page.wait_for_function(f"about.textContent.startsWith('{file},')")
+        found.page.locator("#about").get_by_text(f"{file}, ").wait_for()
         assert any(url.endswith(f"/{file}") for url in found.asked)
         found.answer("the man rides")
         assert found.page.locator("#answer").inner_text()
@@ -267,20 +277,30 @@ def test_the_best_answers_are_listed(browser: Any, translator: Path) -> None:
 
 
 def test_attention_is_drawn(browser: Any, translator: Path) -> None:
-    artifact = open_artifact(translator)
-    text = next(entry["text"] for entry in golden(translator) if entry["text"].count(" ") == 3)
-    words, answer, weights = artifact.align(text, artifact.predict([text])[0])  # type: ignore[attr-defined]
+    entry = next(entry for entry in golden(translator) if entry["text"].count(" ") == 3)
     with visit(browser, translator) as found:
         found.open()
         assert not found.page.locator("#attention").is_visible()
-        found.answer(text)
+        found.answer(entry["text"])
         found.page.get_by_text("Where the model looked").click()
         table = found.page.locator("#picture table")
         table.wait_for()
-        assert table.locator("thead th").all_text_contents() == words
-        assert table.locator("tbody th").all_text_contents() == answer
+        assert table.locator("thead th").all_text_contents() == entry["text"].split()
         shown = [int(cell.removesuffix(" %")) for cell in table.locator("tbody td").all_text_contents()]
-        np.testing.assert_allclose(np.reshape(shown, weights.shape), 100 * weights, atol=1)
+        rows = np.reshape(shown, (table.locator("tbody tr").count(), 4))
+        np.testing.assert_allclose(rows.sum(axis=1), 100, atol=2)
+
+
+def test_attention_is_that_of_the_file(browser: Any, translator: Path) -> None:
+    text, answer = "the man rides a bike", "Käse und a red bike"
+    expected = open_artifact(translator).align(text, answer)  # type: ignore[attr-defined]
+    with visit(browser, translator) as found:
+        found.open()
+        given = [found.address, found.folder, text, answer]
+        aligned = found.page.evaluate(ALIGN, given)
+    assert aligned["text"] == expected.text
+    assert aligned["answer"] == expected.answer
+    np.testing.assert_allclose(aligned["weights"], expected.weights, atol=1e-4)
 
 
 def test_labels_are_shown_as_bars(browser: Any, classifier: Path) -> None:

@@ -69,6 +69,16 @@ def _of_rank_4(x: Any) -> Any:
     return ops.reshape(x, (*(1 for _ in range(4 - len(x.shape))), *ops.shape(x)))
 
 
+def _next(i: Any, made: Any) -> Any:
+    """Returns `i + 1`, once `made`, a tensor of rank 4, is there.
+
+    TensorFlow runs up to ten turns of a loop ahead of each other, as far as they need nothing of the one before: the
+    logits of ten chunks would stand in memory together.
+    """
+    never = ops.any(made[:, :1, :1, :1] < -float("inf"))
+    return i + 1 + ops.cast(never, "int32")
+
+
 class _Chunks:
     """The chunks of one attention, see `chunked_attention`."""
 
@@ -103,7 +113,7 @@ class _Chunks:
             shrink = ops.exp(highest - new_highest)
             total = total * shrink + ops.sum(weights, axis=-1, keepdims=True)
             context = context * shrink + self._mixed(self._dropped(weights, i), self._cut(self.value, i))
-            return i + 1, context, new_highest, total
+            return _next(i, total), context, new_highest, total
 
         context = ops.zeros_like(self.query, dtype="float32")
         row = ops.zeros_like(self.query[..., :1], dtype="float32")
@@ -120,9 +130,10 @@ class _Chunks:
             d_weights = self._dropped(self._products(upstream, self._cut(self.value, i)), i)
             d_logits = probabilities * (d_weights - along)
             start = (0, 0, i * self.size, 0)
+            d_query = d_query + self._mixed(d_logits, self._cut(self.key, i))
             return (
-                i + 1,
-                d_query + self._mixed(d_logits, self._cut(self.key, i)),
+                _next(i, d_query),
+                d_query,
                 ops.slice_update(d_key, start, self._mixed_over_queries(d_logits, self.query)),
                 ops.slice_update(d_value, start, self._mixed_over_queries(self._dropped(probabilities, i), upstream)),
                 *(self._with_bias_gradient(d_bias, d_logits, i) for d_bias in d_added),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from keras_transformer.layers.attention import MultiHeadAttention as MultiHeadAttention
     from keras_transformer.layers.blocks import TransformerDecoderBlock as TransformerDecoderBlock
     from keras_transformer.layers.blocks import TransformerEncoderBlock as TransformerEncoderBlock
+    from keras_transformer.layers.convolution import LocalConvolution as LocalConvolution
     from keras_transformer.layers.dropout import Dropout as Dropout
     from keras_transformer.layers.dropout import StochasticDepth as StochasticDepth
     from keras_transformer.layers.dropout import WordDropout as WordDropout
@@ -27,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Dropout": "dropout",
         "FeedForward": "feed_forward",
         "LayerNormalization": "normalization",
+        "LocalConvolution": "convolution",
         "MultiHeadAttention": "attention",
         "Pooling": "pooling",
         "PositionEmbedding": "embedding",

@@ -17,11 +17,11 @@ from keras_transformer.layers.dropout import Dropout
 class LocalConvolution(keras.layers.Layer):
     """A convolution over each piece and its neighbours, added to what comes in: `x + dropout(relu(conv(x)))`.
 
-    The n-gram features of Kim (2014), https://arxiv.org/abs/1408.5882, as a residual beneath a Transformer: an encoder
-    that has a few thousand texts to learn from has no way to learn from them that neighbours belong together.
+    The n-gram features of Kim (2014), https://arxiv.org/abs/1408.5882, as a residual beneath a Transformer: from a few
+    thousand texts attention does not learn that neighbours belong together.
 
-    Called with `x [b, n, w]` and `padding_mask [b, n]`; returns `[b, n, w]`. Padding counts as zeros, as does what lies
-    before and behind a text, so that it changes nothing how far a text is filled up.
+    Called with `inputs [b, n, w]` and `padding_mask [b, n]`; returns `[b, n, w]`. Padding counts as zeros, as does what
+    stands before and behind a text, so that it changes nothing how far a text is filled up.
 
     Args:
         window: how many pieces are seen together, an odd number: the piece and `window // 2` on either side.
@@ -47,19 +47,18 @@ class LocalConvolution(keras.layers.Layer):
 
     def build(self, input_shape: tuple) -> None:
         width = input_shape[-1]
-        self.kernel = self.add_weight(
-            name="kernel", shape=(self.window * width, width), initializer="glorot_uniform"
-        )
+        shape = (self.window * width, width)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer="glorot_uniform")
         self.bias = self.add_weight(name="bias", shape=(width,), initializer="zeros")
 
-    def call(self, x: Any, padding_mask: Any | None = None, training: bool | None = None) -> Any:
-        seen = x if padding_mask is None else x * ops.cast(padding_mask, x.dtype)[..., None]
+    def call(self, inputs: Any, padding_mask: Any | None = None, training: bool | None = None) -> Any:
+        seen = inputs if padding_mask is None else inputs * ops.cast(padding_mask, inputs.dtype)[..., None]
         side = self.window // 2
         padded = ops.pad(seen, [[0, 0], [side, side], [0, 0]])
-        length = ops.shape(x)[1]
+        length = ops.shape(inputs)[1]
         neighbours = ops.concatenate([padded[:, i : i + length] for i in range(self.window)], axis=-1)
         found = ops.relu(ops.matmul(neighbours, self.kernel) + self.bias)
-        return x + self.dropout_layer(found, training=training)
+        return inputs + self.dropout_layer(found, training=training)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "window": self.window, "dropout": self.dropout}

@@ -95,6 +95,7 @@ class EncoderModel(Encoding):
         word_dropout: the probability that a piece of a text loses its embedding while training; see `WordDropout`.
         embedding_dropout: the probability that a piece of the vocabulary does so for a whole batch; see
             `EmbeddingDropout`.
+        convolution: how many pieces are seen together before any attention, see `LocalConvolution`; 0 for none.
 
     Raises:
         ValueError: an argument that a layer refuses.

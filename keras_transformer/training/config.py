@@ -163,6 +163,8 @@ class EncoderConfig(BlocksConfig):
     def __post_init__(self) -> None:
         for name in ("word_dropout", "embedding_dropout"):
             self._check_rate(name)
+        odd = self.convolution == 0 or (self.convolution >= 3 and self.convolution % 2 == 1)
+        refuse_unless(odd, "model.convolution", self.convolution, "0 or an odd number of 3 or more")
         super().__post_init__()
 
 

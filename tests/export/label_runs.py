@@ -23,9 +23,10 @@ def write_label_run(path: Path, kind: str = "single", temperature: float = 1.7, 
     run = RunDirectory(path)
     run.path.mkdir(parents=True)
     tokenizer = BytePieceTokenizer(PIECES)
-    numbers = {"num_encoder_layers": 1, "hidden_dim": 16, "intermediate_dim": 32, "num_heads": 2, **arguments}
+    numbers = {"num_encoder_layers": 1, "hidden_dim": 16, "intermediate_dim": 32, "num_heads": 2, "convolution": 3}
+    numbers.update(arguments)
     model = TextClassifier(tokenizer.vocabulary_size, len(LABELS), **numbers, name="tiny")
-    randomize(model, 5)
+    randomize(model, 8)
     config = {"task": "classification", "max_length": MAX_LENGTH}
     run.config.write_text(yaml.safe_dump(config), encoding="utf-8")
     run.write_model(model)

@@ -109,6 +109,7 @@ CASES = {
         {"query": vectors, "value": vectors},
         unused=OF_SELF_ATTENTION,
     ),
+    "convolution": Case("LocalConvolution", {"window": 5, "dropout": 0.2}, mask_argument="padding_mask"),
     "dropout": Case("Dropout", {"rate": 0.2, "seed": 4}),
     "layer_normalization": Case("LayerNormalization", {"epsilon": 1e-4}),
     "pooling": Case("Pooling", {"kind": "attention"}, keeps_mask=False, pools=True),

@@ -26,10 +26,11 @@ def classifier(**options: Any) -> TextClassifier:
     return TextClassifier(12, num_labels=3, **{**NUMBERS, "dropout": 0.2, **options})
 
 
+@pytest.mark.parametrize("convolution", [0, 3])
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_padding_and_neighbours_change_nothing(pooling: str, policy: str) -> None:
-    model = classifier(pooling=pooling, dtype=policy)
+def test_padding_and_neighbours_change_nothing(pooling: str, policy: str, convolution: int) -> None:
+    model = classifier(pooling=pooling, dtype=policy, convolution=convolution)
     found = np.asarray(model({"ids": IDS}))
     assert found.dtype == np.float32
     assert found.shape == (2, 3)
@@ -53,7 +54,13 @@ def test_the_whole_is_its_parts() -> None:
 
 
 def test_made_again_from_its_config() -> None:
-    options = {"pooling": "max", "word_dropout": 0.1, "embedding_dropout": 0.2, "stochastic_depth": 0.3}
+    options = {
+        "pooling": "max",
+        "word_dropout": 0.1,
+        "embedding_dropout": 0.2,
+        "stochastic_depth": 0.3,
+        "convolution": 3,
+    }
     model = classifier(**options, scale=[2.0] * 3, offset=[1.0] * 3, positions="learned", max_length=9)
     config = model.get_config()
     assert {name: config[name] for name in options} == options

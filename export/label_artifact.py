@@ -43,10 +43,10 @@ class Labelled(NamedTuple):
         numbers = [round(number, 6) for number in self.numbers]
         return {"labels": list(self.labels), "probabilities": numbers, "status": self.status}
 
-    def is_golden(self, entry: Mapping[str, Any]) -> bool:
+    def is_golden(self, entry: Mapping[str, Any], tolerance: float = GOLDEN_TOLERANCE) -> bool:
         """Returns whether an entry of `golden.json` is this answer: the same labels, and the same numbers nearly."""
         return set(self.labels) == set(entry["labels"]) and np.allclose(
-            self.probabilities, entry["probabilities"], rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE
+            self.probabilities, entry["probabilities"], rtol=tolerance, atol=tolerance
         )
 
 

@@ -1,0 +1,117 @@
+"""What must hold of every artifact folder, whatever its task."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from keras_transformer.export.limits import NUMBER_HELD, SOURCE_CUT
+from keras_transformer.export.verify_folder import MANIFEST, manifest_digest
+
+SCHEMA = Path(__file__).resolve().parents[2] / "export" / "manifest.schema.json"
+FEW, MANY = 200, 10_000  # inputs of a fuzz test
+INT32 = 2**31
+BROKEN = [
+    b"\x80",
+    b"\xc3",
+    b"\xe2\x82",
+    b"\xf0\x9f\x9a",
+    b"\xff",
+    b"\xfe\xff",
+    b"\xed\xa0\x80",
+    b"\xc0\xaf",
+    b"\xf8\x88",
+]
+
+Check = Callable[[dict[str, np.ndarray]], None]
+
+
+def faults_of(manifest: Any) -> list[str]:
+    """Returns in what a manifest is not as its schema says."""
+    validator = Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    return [error.message for error in validator.iter_errors(manifest)]
+
+
+def run_verify(folder: Path) -> tuple[int, list[str]]:
+    """Runs a folder's verify.py as who has NumPy and ai-edge-litert alone; returns exit status and lines."""
+    code = (
+        "import runpy, sys\n"
+        "for name in ('keras_transformer', 'tensorflow', 'keras', 'yaml', 'rich'): sys.modules[name] = None\n"
+        "runpy.run_path('verify.py', run_name='__main__')"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout.splitlines()
+
+
+def reseal(folder: Path, **files: Any) -> None:
+    """Writes JSON files anew and makes the manifest true to them, as if they had been so from the start."""
+    from keras_transformer.export.manifest import list_files
+
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["files"] = list_files(folder)
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "sha256": manifest_digest(manifest)}), encoding="utf-8")
+
+
+# Fuzzing
+
+
+def given_texts(room: int) -> st.SearchStrategy[tuple[bytes, int]]:
+    """Draws what fills the whole of a file's text, and any text_length to go with it."""
+    whole = [
+        st.binary(min_size=room, max_size=room),
+        st.sampled_from([b"\0" * room, b"\xff" * room, b" " * room, b"\xf0\x9f\x9a\xb2" * room]),
+        st.integers(0, 2**32).map(
+            lambda seed: random.Random(seed).randbytes(room)
+        ),  # bytes as they come, not the simplest
+        st.lists(st.sampled_from(BROKEN) | st.text(max_size=4).map(str.encode), max_size=room).map(b"".join),
+        st.text(min_size=1).map(lambda text: text.encode() * room),
+    ]
+    lengths = st.integers(0, room) | st.integers(-INT32, INT32 - 1) | st.sampled_from([room + 1, -1, -INT32, INT32 - 1])
+    return st.tuples(st.one_of(whole).map(lambda text: text[:room].ljust(room, b"\xaa")), lengths)
+
+
+def fuzz(runner: Any, check: Check, examples: int) -> None:
+    """Runs a signature from a text on inputs of all kinds.
+
+    Whatever comes, there is an answer, its numbers are finite, its status says what was held to its range, and what
+    stands behind the text has no effect; `check` knows the rest.
+    """
+    room = int(runner.get_input_details()["text"]["shape"][1])
+
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(given_texts(room))
+    def one(drawn: tuple[bytes, int]) -> None:
+        text, length = drawn
+        found = call(runner, text, length)
+        for name, values in found.items():
+            assert np.isfinite(values).all(), name
+        status, held = int(found["status"][0]), min(max(length, 0), room)
+        assert bool(status & SOURCE_CUT) == (length > room)
+        assert bool(status & NUMBER_HELD) == (length < 0)
+        check(found)
+        again = call(runner, text[:held].ljust(room, b"\x55"), length)
+        assert all(np.array_equal(values, again[name]) for name, values in found.items())
+
+    one()
+
+
+def call(runner: Any, text: bytes, length: int) -> dict[str, np.ndarray]:
+    """Calls a signature with just these tensors; what it gives is copied, as it lies in the file's own memory."""
+    found = runner(text=np.frombuffer(text, np.uint8)[None], text_length=np.array([length], np.int32))
+    return {name: np.array(values) for name, values in found.items()}

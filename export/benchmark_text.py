@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+TIMES = {"load ms": "load_ms", "median ms": "median_ms", "p90 ms": "p90_ms"}
 LISTED = 15  # operators, of each table; the JSON has all
 
 
@@ -17,7 +18,7 @@ def _parts(result: Mapping[str, Any]) -> Iterator[str]:
     found = result["precisions"]
     yield f"{result['folder']}: {result['task']}; {result['processor']}, one thread"
     score = next(iter(next(iter(found.values()))["reported"]), "score")
-    head = ["precision", "file", "MB", f"{score} at export", "load ms", "median ms", "p90 ms", "golden answers"]
+    head = ["precision", "file", "MB", f"{score} at export", *TIMES, "memory MB", "golden answers"]
     yield text_table(head, [_row(name, measured, score) for name, measured in found.items()], left=2)
     for measured in found.values():
         if "profile" in measured:
@@ -29,13 +30,14 @@ def _parts(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _row(precision: str, measured: Mapping[str, Any], score: str) -> list[str]:
-    value = measured["reported"].get(score)
+    value, memory = measured["reported"].get(score), measured.get("peak_memory_bytes")
     return [
         precision,
         measured["file"],
         f"{measured['file_bytes'] / 1e6:.2f}",
         "" if value is None else f"{value:.2f}",
-        *(f"{measured[name]:.2f}" for name in ("load_ms", "median_ms", "p90_ms")),
+        *(f"{measured[name]:.2f}" for name in TIMES.values()),
+        "" if memory is None else f"{memory / 1e6:.1f}",
         f"{measured['golden_equal']} of {measured['golden_inputs']}",
     ]
 

@@ -111,9 +111,7 @@ def make_files(export: TaskExport, folder: Path, output: Path, steps: Steps) -> 
         shutil.rmtree(graph)
     for precision, path in paths.items():
         checks.check_file(path, precision, export.signatures, export.weights)
-        if export.labels is not None:
-            settings = {"task": export.task.name, **export.settings}
-            add_associated(path, export.task.name, export.labelled, export.labels, settings)
+        add_associated(path, export.about)
     files = {precision: export.task.File(path) for precision, path in paths.items()}
     with filtered_stderr():  # LiteRT greets on standard error at its first run
         for artifact in files.values():

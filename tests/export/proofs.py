@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flatbuffers.table import Table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -115,3 +116,52 @@ def call(runner: Any, text: bytes, length: int) -> dict[str, np.ndarray]:
     """Calls a signature with just these tensors; what it gives is copied, as it lies in the file's own memory."""
     found = runner(text=np.frombuffer(text, np.uint8)[None], text_length=np.array([length], np.int32))
     return {name: np.array(values) for name, values in found.items()}
+
+
+# Metadata
+
+
+class Metadata:
+    """A table of a `.tflite` file's metadata, read by the numbers of its fields; see `associated.Writer`."""
+
+    def __init__(self, data: bytes, place: int) -> None:
+        self._table = Table(data, place)
+
+    @classmethod
+    def of(cls, model: Any) -> Metadata:
+        """Returns the root of the metadata of a `ModelT`."""
+        (entry,) = [entry for entry in model.metadata if entry.name == b"TFLITE_METADATA"]
+        data = model.buffers[entry.buffer].data.tobytes()
+        assert data[4:8] == b"M001"
+        return cls(data, int.from_bytes(data[:4], "little"))
+
+    def text(self, field: int) -> str | None:
+        place = self._table.Offset(4 + 2 * field)
+        return self._table.String(place + self._table.Pos).decode() if place else None
+
+    def tables(self, field: int) -> list[Metadata]:
+        place = self._table.Offset(4 + 2 * field)
+        if not place:
+            return []
+        first, count = self._table.Vector(place), self._table.VectorLen(place)
+        return [Metadata(self._table.Bytes, self._table.Indirect(first + 4 * number)) for number in range(count)]
+
+
+def check_metadata(model: Any, manifest: dict[str, Any]) -> Metadata:
+    """A file describes every tensor of every signature, in the order of its graphs; returns the root."""
+    root = Metadata.of(model)
+    assert (root.text(0), root.text(7)) == (manifest["task"], "1.0.0")
+    assert [file.text(0) for file in root.tables(6)] == ["settings.json"]
+    graphs = root.tables(3)
+    assert len(graphs) == len(model.subgraphs)
+    for definition in model.signatureDefs:
+        name, graph = definition.signatureKey.decode(), graphs[definition.subgraphIndex]
+        assert graph.text(0) == name
+        for side, field in (("inputs", 2), ("outputs", 3)):
+            described = {tensor.text(0): tensor.text(1) for tensor in graph.tables(field)}
+            wanted = manifest["signatures"][name][side]
+            assert described == {tensor: spec["meaning"] for tensor, spec in wanted.items()}
+            places = {item.tensorIndex: item.name.decode() for item in getattr(definition, side)}
+            numbers = getattr(model.subgraphs[definition.subgraphIndex], side)
+            assert list(described) == [places[number] for number in numbers]
+    return root

@@ -32,7 +32,7 @@ from keras_transformer.export.verify_folder import is_same
 from keras_transformer.predictors import TextToLabels
 from tests.export.conftest import fresh_python, read_json, sentences
 from tests.export.label_runs import LABELS, MAX_LENGTH, write_label_run
-from tests.export.proofs import FEW, MANY, faults_of, fuzz, run_verify
+from tests.export.proofs import FEW, MANY, check_metadata, faults_of, fuzz, run_verify
 
 BYTES = 64
 TEXTS = [*sentences(24), "", "🚲", "のひと", "\x00", "a man rides a bike. " * 3]
@@ -147,8 +147,9 @@ def test_labels_are_in_the_file(folder: Path) -> None:
         labels, settings = read_associated(folder / name)
         assert tuple(labels) == LABELS
         assert settings == {"task": "classification", "kind": "single", "temperature": 1.7, "separator": "|"}
-        names = [entry.name for entry in read_model(folder / name).metadata]
-        assert b"TFLITE_METADATA" in names
+        (graph, *_) = check_metadata(read_model(folder / name), read_json(folder / "manifest.json")).tables(3)
+        files = {tensor.text(0): [file.text(0) for file in tensor.tables(6)] for tensor in graph.tables(3)}
+        assert files == {"probabilities": ["labels.txt"], "status": []}
 
 
 def test_a_file_without_labels(folder: Path, tmp_path: Path) -> None:

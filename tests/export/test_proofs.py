@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from keras_transformer.cli import main
 from keras_transformer.export import check_folder, open_artifact, verify_folder
+from keras_transformer.export.flatbuffer import read_model
 from keras_transformer.export.golden import REFERENCE, rule
 from keras_transformer.export.limits import TARGET_CUT, cut_at_character
 from keras_transformer.export.text_artifact import RawAnswer
 from keras_transformer.generation import TextToText
 from tests.export.conftest import MAX_TARGET_BYTES, read_json
-from tests.export.proofs import FEW, MANY, faults_of, fuzz, reseal, run_verify
+from tests.export.proofs import FEW, MANY, check_metadata, faults_of, fuzz, reseal, run_verify
 
 
 @pytest.fixture
@@ -61,6 +64,17 @@ def test_files_elsewhere_are_against_the_schema(artifact_path: Path) -> None:
     entry = manifest["files"]["README.md"]
     for name in ("/etc/passwd", "../a", "a/../../b", "a\\b"):
         assert faults_of({**manifest, "files": {**manifest["files"], name: entry}})
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model.int8.tflite"])
+def test_a_file_describes_itself(artifact_path: Path, name: str) -> None:
+    manifest = check_folder(artifact_path)
+    root = check_metadata(read_model(artifact_path / name), manifest)
+    assert root.text(1) == "A model that translates one text at a time: UTF-8 bytes in; made by keras-transformer."
+    with zipfile.ZipFile(artifact_path / name) as archive:
+        assert archive.namelist() == ["settings.json"]
+        settings = json.loads(archive.read("settings.json"))
+    assert (settings["task"], settings["search"]) == ("translation", manifest["search"])
 
 
 # verify.py
@@ -156,6 +170,14 @@ def test_what_a_quantised_file_owes() -> None:
 
 
 TEXTS = {"float32": [b"a"] * 4, "int8": [b"a"] * 3 + [b"b"], "float16": [b"a"] * 4, "int4": [b"b"] * 4}
+
+
+def test_evaluate_names_the_report(copied: Path, run_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the report that says whether texts are tokenised already."""
+    (copied / "report.json").write_text("{}")
+    data = str(run_path / "data" / "test.jsonl")
+    assert main(["evaluate", str(copied), "--data", data]) == 2
+    assert re.search(r"report\.json is damaged: .* \(2 bytes, not [\d,]+\); export the run", capsys.readouterr().err)
 
 
 # Fuzzing

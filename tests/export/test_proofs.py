@@ -45,13 +45,12 @@ def test_the_manifest_is_as_its_schema_says(artifact_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"task": "translatoin"}, "'translatoin' is not one of"),
+        ({"task": "Translation"}, "'Translation' does not match"),
         ({"format": "keras-transformer artifact 1"}, "'keras-transformer artifact 2' was expected"),
         ({"sha256": "x"}, "'x' does not match"),
         ({"labels": ["a"]}, "is not of type 'null'"),
         ({"limits": {"max_source_bytes": 48, "max_source_pieces": 48}}, "'max_target_bytes' is a required property"),
         ({"files": {}}, "'golden.json' is a required property"),
-        ({"something": 1}, "Unevaluated properties are not allowed"),
         ({"search": None}, "None is not of type 'object'"),
     ],
 )

@@ -118,6 +118,41 @@ def call(runner: Any, text: bytes, length: int) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in found.items()}
 
 
+def fuzz_every_signature(interpreter: Any, examples: int) -> None:
+    """Runs every signature on tensors of any content: an answer each time, numbers that are finite, lengths that fit.
+
+    Numbers that stand for something are any there are; those of a state that only another signature gives are random.
+    """
+    runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
+
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.sampled_from(sorted(runners)), st.integers(0, 2**32 - 1))
+    def one(name: str, seed: int) -> None:
+        draw = np.random.default_rng(seed)
+        inputs = runners[name].get_input_details()
+        found = runners[name](**{key: any_tensor(key, spec, draw) for key, spec in inputs.items()})
+        for key, values in found.items():
+            assert np.isfinite(values).all(), (name, key)
+        for key, room in (("text_length", "text"), ("text_pieces", "text_ends"), ("answer_pieces", "answer_ends")):
+            if key in found and room in found:
+                assert 0 <= found[key].min() <= found[key].max() <= found[room].shape[1], (name, key)
+
+    one()
+
+
+def any_tensor(name: str, spec: Any, draw: np.random.Generator) -> np.ndarray:
+    """Draws a tensor for an input."""
+    shape, dtype = tuple(spec["shape"]), spec["dtype"]
+    if dtype == np.uint8:
+        return draw.integers(0, 256, shape, np.uint8)
+    if dtype == np.int32:
+        special = np.array([0, 1, -1, 7, 40, 200, 5000, INT32 - 1, -INT32], np.int64)
+        return draw.choice(special, shape).astype(np.int32)
+    if name == "temperature":
+        return draw.choice(np.array([0, -1, 1, 1e-30, 1e30, np.nan, np.inf, -np.inf], np.float32), shape)
+    return draw.normal(0, 2, shape).astype(np.float32)
+
+
 # Metadata
 
 

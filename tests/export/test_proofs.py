@@ -26,7 +26,7 @@ from keras_transformer.export.limits import TARGET_CUT, cut_at_character
 from keras_transformer.export.text_artifact import RawAnswer
 from keras_transformer.generation import TextToText
 from tests.export.conftest import MAX_TARGET_BYTES, read_json
-from tests.export.proofs import FEW, MANY, check_metadata, faults_of, fuzz, reseal, run_verify
+from tests.export.proofs import FEW, MANY, check_metadata, faults_of, fuzz, fuzz_every_signature, reseal, run_verify
 
 
 @pytest.fixture
@@ -219,6 +219,12 @@ def test_fuzz_of_the_cut(artifact_path: Path, predictor: TextToText, examples: i
             cut.decode("utf-8")
 
     one()
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_fuzz_of_every_signature(artifact_path: Path, precision: str, examples: int) -> None:
+    fuzz_every_signature(open_artifact(artifact_path, precision)._interpreter, examples)
 
 
 # The SavedModel

@@ -66,7 +66,7 @@ def add_associated(path: Path, about: About) -> None:
     buffer.data = np.frombuffer(metadata(model, about), np.uint8)
     entry.name, entry.buffer = METADATA, len(model.buffers)
     model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or []), entry]
+    model.metadata = [*(one for one in model.metadata or [] if one.name != METADATA), entry]
     write_model(model, path)
     with zipfile.ZipFile(path, "a") as archive:
         for file, content in about.files.items():

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:text [0-9]+ has an answer that:U
 
 def test_everything_is_there(artifact_path: Path) -> None:
     names = {"saved_model", "model.tflite", "model.int8.tflite", "manifest.json", "golden.json", "report.json"}
-    assert {path.name for path in artifact_path.iterdir()} == {*names, "README.md"}
+    assert {path.name for path in artifact_path.iterdir()} == {*names, "README.md", "verify.py"}
     assert [path.name for path in artifact_path.parent.iterdir()] == [artifact_path.name], "something was left beside"
 
 
@@ -257,7 +257,7 @@ def test_one_precision_replaces_by_force(
     report = export_run(run_path, path, ["int8"], force=True, test_limit=5, **limits)
     assert report["sentences"] == 5
     names = {"saved_model", "model.int8.tflite", "manifest.json", "golden.json", "report.json", "README.md"}
-    assert {entry.name for entry in path.iterdir()} == names
+    assert {entry.name for entry in path.iterdir()} == {*names, "verify.py"}
     assert [entry.name for entry in tmp_path.iterdir()] == ["dist"]
     assert list(read_json(path / "manifest.json")["precisions"]) == ["int8"]
     assert 'Interpreter("model.int8.tflite")' in (path / "README.md").read_text(encoding="utf-8")

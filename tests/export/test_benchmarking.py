@@ -40,7 +40,7 @@ Memory (bytes): count=0
 def test_operators_are_those_of_the_file(artifact_path: Path, predictor: TextToText) -> None:
     model = read_model(artifact_path / "model.tflite")
     found = operators_of(model)
-    assert list(found) == ["translate", "encode", "decode_step", "detokenize"]
+    assert set(found) == {"translate", "encode", "decode_step", "detokenize"}
     counted = operators(model)
     whole = sum(sum(part.values()) for part in counted.values())
     assert sum(entry["count"] for signature in found.values() for entry in signature.values()) == whole

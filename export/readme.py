@@ -54,6 +54,7 @@ FILES = {
     "golden.json": "inputs with the answers each file must give, and how exactly",
     "verify.py": "checks this folder: `python verify.py`, with NumPy and ai-edge-litert alone",
     "report.json": "the measurements below, with the differences from Keras",
+    "web/": "a page that runs the files in a browser: `keras-transformer serve` shows, `keras-transformer web` adds it",
 }
 EXAMPLE = "Hello."
 

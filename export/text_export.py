@@ -67,6 +67,11 @@ class TextExport(TaskExport):
         self.signatures = lite_signatures(predictor, self.room, task.signature, self.search)
         self._lean = lean(predictor)
 
+    @property
+    def weights(self) -> int:
+        """How many weights the files hold: fewer than the model has where normalisations are folded."""
+        return int(self._lean.model.count_params())
+
     def saved_model(self) -> tuple[tf.Module, dict[str, Function], dict[str, Any]]:
         module = TextModule(self._lean, self.search, self.room.align_heads)
         functions = module.functions(self.task.signature)

@@ -24,7 +24,7 @@ from keras_transformer.cli import main
 from keras_transformer.config import describe, fields_of
 from keras_transformer.errors import UserError
 
-COMMANDS = ["train", "tune-lr", "evaluate", "predict", "export", "benchmark", "runs", "report"]
+COMMANDS = ["train", "tune-lr", "evaluate", "predict", "export", "benchmark", "web", "serve", "runs", "report"]
 
 
 @dataclass
@@ -287,6 +287,7 @@ def test_export(export_room: Shouting, calls: list[Any], run: str) -> None:
     assert main(["export", "runs/mine", "--output", "dist"]) == 0
     assert main(["export", "--precision", "int8", "--output", "dist", "--force", "runs/mine"]) == 0
     assert main(["export", "--output=dist", "--max-source-bytes", "64", "--max_target_bytes=99", "runs/mine"]) == 0
+    assert main(["export", "--output", "dist", "--no-web", "runs/mine"]) == 0
     assert calls == [
         (("runs/mine", "dist", ["float32", "int8"]), {"force": False}),
         (("runs/mine", "dist", ["int8"]), {"force": True}),
@@ -294,6 +295,7 @@ def test_export(export_room: Shouting, calls: list[Any], run: str) -> None:
             ("runs/mine", "dist", ["float32", "int8"]),
             {"force": False, "max_source_bytes": 64, "max_target_bytes": 99},
         ),
+        (("runs/mine", "dist", ["float32", "int8"]), {"force": False, "web": False}),
     ]
 
 

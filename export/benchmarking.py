@@ -13,6 +13,7 @@ import numpy as np
 from keras_transformer.errors import UserError
 from keras_transformer.export.artifact import open_artifact, read_manifest
 from keras_transformer.export.golden import golden_source
+from keras_transformer.export.memory import peak_memory
 from keras_transformer.export.progress import Steps
 
 
@@ -20,8 +21,8 @@ def benchmark(folder: str | os.PathLike[str], steps: Steps | None = None) -> dic
     """Runs every file of an artifact folder on the golden inputs, one thread, and returns what it measured.
 
     Returns: `threads`, and in `precisions` for each file `load_ms`, `median_ms` and `p90_ms` (a sentence, over the
-        golden inputs from the test split, or over all if there are none), `sentences`, `file_bytes`, and how many of
-        the golden inputs gave just the golden bytes.
+        golden inputs from the test split, or over all if there are none), `sentences`, `file_bytes`,
+        `peak_memory_bytes` (see `memory.peak_memory`), and how many of the golden inputs gave just the golden bytes.
 
     Raises:
         UserError: this is no artifact folder, or a file in it is damaged.
@@ -55,6 +56,8 @@ def _measure(folder: Path, precision: str, inputs: list[dict[str, Any]], steps: 
         answer = artifact.run(source)
         seconds.append((time.perf_counter() - start, entry["kind"] == "test"))
         equal += answer.is_golden(entry["answers"][precision])
+    tested = [entry for entry in inputs if entry["kind"] == "test"] or inputs
+    sources = [golden_source(entry) for entry in tested]
     timed = [one for one, is_test in seconds if is_test] or [one for one, _ in seconds]
     return {
         "load_ms": round(1000 * load_seconds, 2),
@@ -62,6 +65,7 @@ def _measure(folder: Path, precision: str, inputs: list[dict[str, Any]], steps: 
         "p90_ms": round(1000 * float(np.percentile(timed, 90)), 3),
         "sentences": len(timed),
         "file_bytes": artifact.path.stat().st_size,
+        "peak_memory_bytes": peak_memory(artifact.path, [source.decode("utf-8", "replace") for source in sources]),
         "golden_inputs": len(inputs),
         "golden_equal": equal,
     }

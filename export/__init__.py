@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ExportError": "checks",
         "Limits": "limits",
         "benchmark": "benchmarking",
+        "check_folder": "folder",
         "evaluate_artifact": "evaluating",
         "export_ctranslate2": "ctranslate2_format",
         "export_run": "run",

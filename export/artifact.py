@@ -5,8 +5,6 @@ Needs NumPy and ai-edge-litert alone.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import warnings
 from abc import ABC, abstractmethod
@@ -16,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_transformer.errors import UserError, close_matches
+from keras_transformer.errors import UserError
+from keras_transformer.export.folder import MANIFEST, check_file, file_of, read_manifest
+from keras_transformer.export.folder import check_folder as check_folder
 from keras_transformer.export.limits import cut_at_character
-
-MANIFEST = "manifest.json"
 
 
 class Artifact(ABC):
@@ -123,14 +121,15 @@ def open_artifact(path: str | os.PathLike[str], precision: str | None = None, nu
     path = Path(path)
     if path.is_dir():
         manifest = read_manifest(path)
-        path = path / file_of(manifest, path, precision or next(iter(manifest["precisions"]), "float32"))
-        _check_digest(path, manifest)
+        name = file_of(manifest, path, precision or next(iter(manifest["precisions"]), "float32"))
+        check_file(path, name, manifest)
+        path = path / name
     elif precision is not None:
         raise UserError(f"{path} is one file: a precision ({precision}) can be chosen of a folder only")
     elif path.is_file() and path.with_name(MANIFEST).is_file():
         manifest = read_manifest(path.parent)
         if path.name in manifest["files"]:
-            _check_digest(path, manifest)
+            check_file(path.parent, path.name, manifest)
     return _opened(path, num_threads)
 
 
@@ -148,57 +147,6 @@ def _opened(path: Path, num_threads: int) -> Artifact:
 
 def _of_no_task(path: Path) -> UserError:
     return UserError(f"{path} takes no text as these files do: export it with keras-transformer export")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Returns the content of an artifact folder's manifest.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if "ctranslate2" in manifest["format"]:
-            raise UserError(f"{folder} is for CTranslate2, it has no .tflite file: its README.md says how to run it")
-        manifest["files"], manifest["precisions"]
-    except FileNotFoundError:
-        raise UserError(f"{folder} is no artifact folder: it has no {MANIFEST}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged: {type(error).__name__}: {error}; export the run again") from None
-    return dict(manifest)
-
-
-def file_of(manifest: dict[str, Any], folder: Path, precision: str) -> str:
-    """Returns the name of a precision's file.
-
-    Raises:
-        UserError: the folder has none.
-    """
-    known = list(manifest["precisions"])
-    if precision not in known:
-        raise UserError(
-            f"{folder} has no precision {precision!r}.{close_matches(precision, known)} There are: {', '.join(known)}."
-        )
-    return str(manifest["precisions"][precision]["file"])
-
-
-def digest(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        found = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            found.update(chunk)
-    return found.hexdigest()
-
-
-def _check_digest(path: Path, manifest: dict[str, Any]) -> None:
-    try:
-        found = digest(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; export the run again") from None
-    if found != manifest["files"][path.name]["sha256"]:
-        raise UserError(f"{path} is damaged: it is not the file that {MANIFEST} describes; export the run again")
 
 
 def _open_interpreter(path: Path, num_threads: int) -> Any:

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_transformer._quiet import filtered_stderr
 from keras_transformer.errors import UserError
-from keras_transformer.export.artifact import open_artifact, read_manifest
+from keras_transformer.export.artifact import open_artifact
+from keras_transformer.export.folder import check_folder
 from keras_transformer.export.golden import golden_source
 from keras_transformer.export.memory import peak_memory
 from keras_transformer.export.progress import Steps
@@ -35,7 +37,9 @@ def benchmark(folder: str | os.PathLike[str], steps: Steps | None = None) -> dic
     import ai_edge_litert.interpreter  # noqa: F401 (not to be part of the time that a file takes to load)
 
     folder, steps = Path(folder), steps or Steps()
-    precisions = read_manifest(folder)["precisions"]
+    precisions = check_folder(folder)["precisions"]
+    with filtered_stderr():  # LiteRT greets on standard error at its first run
+        open_artifact(folder).run(b"")
     inputs = _read_inputs(folder / "golden.json")
     return {
         "folder": str(folder),

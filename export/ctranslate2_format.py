@@ -21,9 +21,9 @@ from keras import ops
 import keras_transformer
 from keras_transformer._files import write_json
 from keras_transformer.errors import UserError
-from keras_transformer.export.artifact import MANIFEST, digest
 from keras_transformer.export.checks import ExportError
 from keras_transformer.export.ctranslate2_model import CTranslate2Model, import_ctranslate2, spelled_vocabulary
+from keras_transformer.export.folder import MANIFEST, digest
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.target import check_target, new_folder
 from keras_transformer.export.task import Task

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras_transformer
-from keras_transformer.export.artifact import MANIFEST, digest
+from keras_transformer.export.folder import FORMAT, MANIFEST, VERSION, digest, manifest_digest
 from keras_transformer.export.precisions import WEIGHTS
 from keras_transformer.export.task import TaskExport
 
-FORMAT = "keras-transformer artifact 1"
 LIBRARIES = ("tensorflow", "tensorflow-text", "keras", "ai-edge-litert", "numpy")
 
 
@@ -26,7 +26,7 @@ def make_manifest(export: TaskExport, saved_model: Mapping[str, Any], precisions
     """
     tokenizer = export.predictor.tokenizer
     return {
-        "format": FORMAT,
+        "format": f"{FORMAT} {VERSION}",
         "task": export.task.name,
         "precisions": {name: {"file": file, "weights": WEIGHTS[name]} for name, file in precisions.items()},
         "signature": next(iter(export.signatures)),
@@ -43,6 +43,12 @@ def make_manifest(export: TaskExport, saved_model: Mapping[str, Any], precisions
             **{name: importlib.metadata.version(name) for name in LIBRARIES},
         },
     }
+
+
+def whole_manifest(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns a manifest with the list of the folder's files, and with its own SHA-256: nothing may change it after."""
+    listed = json.loads(json.dumps({**manifest, "files": list_files(folder)}))  # as it is read again
+    return {**listed, "sha256": manifest_digest(listed)}
 
 
 def list_files(folder: Path) -> dict[str, dict[str, Any]]:

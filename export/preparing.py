@@ -82,9 +82,11 @@ def quantize_train(
         evaluate_every=max(1, steps // EVALUATIONS),
         checkpoint_every=max(1, steps // EVALUATIONS),
     )
+    # words were masked before the training, if they were: not again
+    own = {"warm_up_steps": 0} if hasattr(config, "warm_up_steps") else {}
     with new.create() as beside:
         _fill(source, beside)
-        save_config(replace(config, run=str(new.path), resume=True, training=options), beside.config)
+        save_config(replace(config, run=str(new.path), resume=True, training=options, **own), beside.config)
     scores: dict[str, Any] | None = recipe.main(load_config(recipe.Config, new.config))
     return scores
 

@@ -12,12 +12,13 @@ from keras_transformer._files import write_json
 from keras_transformer._quiet import filtered_stderr
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export import checks
-from keras_transformer.export.artifact import MANIFEST, Artifact
+from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.associated import add_associated
 from keras_transformer.export.convert import convert
+from keras_transformer.export.folder import MANIFEST
 from keras_transformer.export.gate import REFERENCE, Gate, forced, refusals
 from keras_transformer.export.golden import make_golden
-from keras_transformer.export.manifest import list_files, make_manifest
+from keras_transformer.export.manifest import make_manifest, whole_manifest
 from keras_transformer.export.observing import TEXTS as OBSERVED_TEXTS
 from keras_transformer.export.observing import observe
 from keras_transformer.export.precisions import DEFAULT, FILES, PRECISIONS, STATIC
@@ -93,7 +94,7 @@ def export_run(
         manifest = make_manifest(export, saved_model, names)
         readme = make_readme(manifest, report, task, *export.texts[:1])
         (folder / "README.md").write_text(readme, encoding="utf-8")
-        write_json(folder / MANIFEST, {**manifest, "files": list_files(folder)})
+        write_json(folder / MANIFEST, whole_manifest(manifest, folder))
     _say_results(report, output, steps)
     return report
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keras_transformer._files import replacing_folder
 from keras_transformer.errors import UserError
-from keras_transformer.export.artifact import MANIFEST
+from keras_transformer.export.folder import MANIFEST
 
 
 def check_target(path: Path, force: bool) -> None:

@@ -292,9 +292,6 @@ def quantize_train(arguments: argparse.Namespace) -> int:
 
 
 def benchmark(arguments: argparse.Namespace) -> int:
-    with filtered_stderr():  # LiteRT greets on standard error at its first run
-        open_artifact = importlib.import_module("keras_transformer.export").open_artifact
-        open_artifact(arguments.folder).run(b"")
     _print_result(importlib.import_module("keras_transformer.export").benchmark(arguments.folder))
     return 0
 

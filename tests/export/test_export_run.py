@@ -14,9 +14,9 @@ import pytest
 
 from keras_transformer.errors import UserError
 from keras_transformer.export import ExportError, export_run, open_artifact, run
-from keras_transformer.export.artifact import digest
 from keras_transformer.export.benchmarking import benchmark
 from keras_transformer.export.flatbuffer import operators, read_model, signatures
+from keras_transformer.export.folder import digest
 from keras_transformer.export.golden import golden_source
 from keras_transformer.export.limits import Limits
 from keras_transformer.export.signatures import described, lite_signatures

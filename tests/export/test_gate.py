@@ -60,8 +60,8 @@ def test_a_refused_precision_is_left_out_and_told(quick: Any, tmp_path: Path) ->
     readme = (folder / "README.md").read_text(encoding="utf-8")
     assert "**Left out**: int8 has 25.75 bleu, 4.25 less than float32" in readme
     mend = (
-        "to have it all the same, give --force-precision, or a larger --max-loss; to have it lose less, train the model "
-        "for it: keras-transformer quantize-train runs/mine --output runs/mine-int8 --precision int8"
+        "to have it all the same, give --force-precision, or a larger --max-loss; to have it lose less, train the "
+        "model for it: keras-transformer quantize-train runs/mine --output runs/mine-int8 --precision int8"
     )
     with pytest.raises(UserError, match=rf"^{told}: left out of my/dist\n{mend}$"):
         raise_refusals(report, "runs/mine", "my/dist")

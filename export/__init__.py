@@ -22,7 +22,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "export_ctranslate2": "ctranslate2_format",
         "export_run": "run",
         "quantize_train": "preparing",
-        "raise_refusals": "gate",
         "open_artifact": "artifact",
     },
 )

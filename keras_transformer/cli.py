@@ -37,6 +37,7 @@ from keras_transformer._search_flags import add_align_flags, add_search_flags, a
 from keras_transformer._threads import use_one_thread_an_operation
 from keras_transformer._tune_lr import add_sweep_flags, tune
 from keras_transformer.errors import UserError, close_matches
+from keras_transformer.export.gate import raise_refusals
 from keras_transformer.export.precisions import DEFAULT as DEFAULT_PRECISIONS
 from keras_transformer.export.precisions import PRECISIONS, TRAINED
 from keras_transformer.training.run_directory import RunDirectory
@@ -274,7 +275,7 @@ def export(arguments: argparse.Namespace) -> int:
         report = exporting.export_run(
             arguments.run, arguments.output, precisions, force=arguments.force, **given, **search
         )
-    exporting.raise_refusals(report, arguments.run, arguments.output)
+    raise_refusals(report, arguments.run, arguments.output)
     return 0
 
 
@@ -517,12 +518,12 @@ def _add_quantize_train(parser: Parser) -> None:
         "--precision",
         metavar="NAME",
         required=True,
-        choices=list(TRAINED),
+        type=_trained,
         help=f"what it is to be exported in: {listed(list(TRAINED))}",
     )
     parser.add_argument("--steps", metavar="N", type=_count, help="updates of the weights (default: 1000)")
     parser.add_argument(
-        "--learning-rate", metavar="RATE", type=float, help="at first, it goes down to 0 (default: 0.0002)"
+        "--learning-rate", metavar="RATE", type=_rate, help="at first, it goes down to 0 (default: 0.0002)"
     )
 
 
@@ -549,6 +550,24 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return rate
+
+
+def _trained(text: str) -> str:
+    if text not in TRAINED:
+        known = listed(list(TRAINED))
+        matches = close_matches(text, TRAINED)
+        raise argparse.ArgumentTypeError(f"no training is for {text!r}.{matches} There are: {known}.")
+    return text
 
 
 def _points(text: str) -> float:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from keras_transformer.errors import UserError
-from keras_transformer.export import ExportError, export_run, open_artifact, raise_refusals, run
+from keras_transformer.export import ExportError, export_run, open_artifact, run
 from keras_transformer.export.checks import check_depends_on_source
-from keras_transformer.export.gate import Gate, losses
+from keras_transformer.export.gate import Gate, losses, raise_refusals
 from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES, read_json
 
 RESULTS = {"float32": {"bleu": 40.0}, "int8": {"bleu": 39.75}, "int4": {"bleu": 38.5}, "float16": {"bleu": 40.1}}

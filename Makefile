@@ -47,4 +47,5 @@ clean:
 	@test -x .venv/bin/pip || $(PYTHON) -m venv --clear .venv
 	@echo 'Installing into .venv, this once; it takes some minutes.'
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@.venv/bin/keras-transformer web > /dev/null || true  # what exports have their web page from; says what is missing
 	@touch $@

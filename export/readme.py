@@ -52,6 +52,7 @@ FILES = {
     "manifest.json": "signatures, limits, versions, and the SHA-256 of every file",
     "golden.json": "inputs with the answers each file must give",
     "report.json": "the measurements below, with the differences from Keras",
+    "web/": "a page that runs the files in a browser: `keras-transformer serve` shows, `keras-transformer web` adds it",
 }
 EXAMPLE = "Hello."
 AGREEMENTS = ("agreement_with_keras", "agreement_with_float32")

@@ -32,6 +32,7 @@ from keras_transformer.export.target import check_target, new_folder
 from keras_transformer.export.task import TaskExport
 from keras_transformer.export.tasks import read_task
 from keras_transformer.export.verify import file_answers
+from keras_transformer.export.web_page import write_page_if_possible
 from keras_transformer.training.run_directory import RunDirectory
 
 TEST_LIMIT = 1000
@@ -45,6 +46,7 @@ def export_run(
     test_limit: int = TEST_LIMIT,
     max_loss: float = Gate.max_loss,
     force_precision: bool = Gate.force_precision,
+    web: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
     """Makes an artifact folder of a run, with every file checked and measured, and returns its report.
@@ -59,6 +61,8 @@ def export_run(
         force: whether to replace an artifact folder that stands at `output`.
         test_limit: score and time on so many examples of the test split.
         max_loss, force_precision: see `Gate`.
+        web: whether to add a web page that runs the files. Where LiteRT.js, which it needs, is neither in the cache nor
+            to be had from npm, there is none, and that is said.
         **options: what else can be chosen for the run's task: see `TextOptions`.
 
     Raises:
@@ -94,6 +98,8 @@ def export_run(
         manifest = make_manifest(export, saved_model, names)
         readme = make_readme(manifest, report, task, *export.texts[:1])
         (folder / "README.md").write_text(readme, encoding="utf-8")
+        if web:
+            write_page_if_possible(folder, output, steps)
         write_json(folder / MANIFEST, whole_manifest(manifest, folder))
     _say_results(report, output, steps)
     return report

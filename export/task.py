@@ -173,7 +173,7 @@ class TaskExport(ABC):
 
     @property
     def weights(self) -> int:
-        """How many weights the exported model has."""
+        """How many weights the files hold: fewer than the model has where normalisations are folded."""
         return int(self.exported_model.count_params())
 
     # What goes into the folder

@@ -1,5 +1,4 @@
-"""The command line: `keras-transformer train | tune-lr | evaluate | predict | export | quantize-train |
-benchmark | runs | report`.
+"""The command line: `keras-transformer train | evaluate | predict | export | serve | ...`; `--help` has them all.
 
 The one place that knows recipes and export both. What a command needs is imported when it runs: `--help`, a mistyped
 name or a wrong value never wait for TensorFlow. Whatever the user can mend is one line on standard error and exit
@@ -37,6 +36,7 @@ from keras_transformer._search_flags import add_align_flags, add_search_flags, a
 from keras_transformer._threads import use_one_thread_an_operation
 from keras_transformer._tune_lr import add_sweep_flags, tune
 from keras_transformer.errors import UserError, close_matches
+from keras_transformer.export.address import HOST, PORT
 from keras_transformer.export.gate import raise_refusals
 from keras_transformer.export.precisions import DEFAULT as DEFAULT_PRECISIONS
 from keras_transformer.export.precisions import PRECISIONS, TRAINED
@@ -253,6 +253,7 @@ OF_FILES = {
     "align": "--align",
     "align_layer": "--align-layer",
     "align_heads": "--align-heads",
+    "web": "--no-web",
 }
 
 
@@ -294,6 +295,27 @@ def quantize_train(arguments: argparse.Namespace) -> int:
 
 def benchmark(arguments: argparse.Namespace) -> int:
     _print_result(importlib.import_module("keras_transformer.export").benchmark(arguments.folder))
+    return 0
+
+
+def web(arguments: argparse.Namespace) -> int:
+    from keras_transformer.export.litertjs import PACKAGES, find_package
+    from keras_transformer.export.web_page import add_page
+
+    if arguments.folder is not None:
+        add_page(arguments.folder)
+        print(f"{arguments.folder}/web is ready; `{PROGRAM} serve {arguments.folder}` shows it")
+        return 0
+    for package in PACKAGES:
+        print(find_package(package))
+    return 0
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    from keras_transformer.export import serving
+
+    check_exists(arguments.folder)
+    serving.serve(arguments.folder, arguments.host, arguments.port)
     return 0
 
 
@@ -395,6 +417,8 @@ def build_parsers() -> tuple[Parser, dict[str, Parser]]:
         command(quantize_train, "train a run's model a little more, so that it loses less in few bits: a new run")
     )
     _add_benchmark(command(benchmark, "measure the files of an artifact folder"))
+    _add_web(command(web, "add the web page to an artifact folder, or renew it"))
+    _add_serve(command(serve, "show an artifact folder's web page at an address of this machine"))
     _add_runs(command(runs, "list the runs of a folder with their best scores"))
     _add_report(command(report, "write a page about a run: curves, scores, samples, config"))
     return parser, dict(group.choices)
@@ -506,6 +530,9 @@ def _add_export(parser: Parser) -> None:
         default=None,
         help="leave the signatures encode, decode_step and detokenize out of the files",
     )
+    parser.add_argument(
+        "--no-web", dest="web", action="store_false", default=None, help="leave the web page out of the folder"
+    )
     add_align_flags(parser, "add a signature that says which words of a text each word of an answer looks at")
     parser.add_argument("--force", action="store_true", help="replace the folder if it exists")
     add_search_flags(parser)
@@ -529,6 +556,21 @@ def _add_quantize_train(parser: Parser) -> None:
 
 def _add_benchmark(parser: Parser) -> None:
     parser.add_argument("folder", metavar="DIST", help="artifact folder that export made")
+
+
+def _add_web(parser: Parser) -> None:
+    parser.add_argument(
+        "folder", metavar="DIST", nargs="?", help="artifact folder (default: none, only fetch what the page needs)"
+    )
+    parser.epilog = "The page runs the files with LiteRT.js, which npm fetches once into the cache."
+
+
+def _add_serve(parser: Parser) -> None:
+    parser.add_argument("folder", metavar="DIST", help="artifact folder that export made")
+    parser.add_argument("--host", metavar="ADDRESS", default=HOST, help=f"where to listen (default: {HOST})")
+    parser.add_argument(
+        "--port", metavar="N", type=_port, default=PORT, help=f"0 for any that is free (default: {PORT})"
+    )
 
 
 def _add_runs(parser: Parser) -> None:
@@ -578,6 +620,12 @@ def _points(text: str) -> float:
     if not 0 <= points < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number of points, 0 or more, got {text!r}")
     return points
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 65535, got {text!r}")
+    return int(text)
 
 
 def _precision(text: str) -> str:

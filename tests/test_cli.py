@@ -23,7 +23,9 @@ from keras_transformer.cli import main
 from keras_transformer.config import describe, fields_of
 from keras_transformer.errors import UserError
 
-COMMANDS = ["train", "tune-lr", "evaluate", "predict", "export", "quantize-train", "benchmark", "runs", "report"]
+COMMANDS = [
+    "train", "tune-lr", "evaluate", "predict", "export", "quantize-train", "benchmark", "web", "serve", "runs", "report"
+]  # fmt: skip
 
 
 @dataclass
@@ -303,6 +305,7 @@ def test_export(export_room: Shouting, calls: list[Any], run: str) -> None:
     assert main(["export", "runs/mine", "--output", "dist"]) == 0
     assert main(["export", "--precision", "int8", "--output", "dist", "--force", "runs/mine"]) == 0
     assert main(["export", "--output=dist", "--max-source-bytes", "64", "--max_target_bytes=99", "runs/mine"]) == 0
+    assert main(["export", "--output", "dist", "--no-web", "runs/mine"]) == 0
     assert calls == [
         (("runs/mine", "dist", ["float32", "int8"]), {"force": False}),
         (("runs/mine", "dist", ["int8"]), {"force": True}),
@@ -310,6 +313,7 @@ def test_export(export_room: Shouting, calls: list[Any], run: str) -> None:
             ("runs/mine", "dist", ["float32", "int8"]),
             {"force": False, "max_source_bytes": 64, "max_target_bytes": 99},
         ),
+        (("runs/mine", "dist", ["float32", "int8"]), {"force": False, "web": False}),
     ]
 
 

@@ -233,8 +233,13 @@ def _named_set(name: str, entry: dict[str, Any]) -> NamedSet:
     return NamedSet(name=name, files=files, columns=tuple(entry.pop("columns", ())), **entry)
 
 
+def cache_folder() -> Path:
+    """Returns where downloads are kept: `$KERAS_TRANSFORMER_CACHE` or `~/.cache/keras-transformer`."""
+    return Path(os.path.expanduser(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE))
+
+
 def _fetch_file(file: NamedFile) -> Path:
-    cache = Path(os.path.expanduser(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE))
+    cache = cache_folder()
     mirror = os.path.expanduser(os.environ.get(MIRROR_VARIABLE, ""))
     if mirror and not os.path.isdir(mirror):
         raise UserError(f"{MIRROR_VARIABLE} is {mirror!r}, which is not a folder; correct it, or unset it to download.")

@@ -9,6 +9,9 @@ import pytest
 from keras import ops
 
 from keras_transformer.export.folding import folded, lean
+from keras_transformer.export.tasks import find_task
+from keras_transformer.export.text_export import TextExport
+from keras_transformer.export.text_task import TextOptions
 from keras_transformer.generation import TextToText
 from keras_transformer.layers import RootMeanSquareScaling
 from keras_transformer.models import Seq2SeqTransformer
@@ -108,3 +111,10 @@ def test_the_same_answers_in_strings() -> None:
     for (answer,), (expected,) in zip(found.search(source), predictor.search(source), strict=True):
         np.testing.assert_array_equal(answer.ids, expected.ids)
         assert answer.score == pytest.approx(expected.score, abs=1e-3)
+
+
+def test_files_are_measured_by_what_they_hold(long_predictor: TextToText) -> None:
+    """Without the weights that were folded away, or a large model would seem to have lost some."""
+    export = TextExport(find_task("translation"), long_predictor, {}, [("a man", "")], TextOptions())  # type: ignore[arg-type]
+    held = sum(int(np.prod(weight.shape)) for weight in lean(long_predictor).model.weights)
+    assert export.weights == held < long_predictor.model.count_params()

@@ -1,8 +1,8 @@
 """int8 with activations of fixed scales, which were observed: products in whole numbers from end to end.
 
-TFLite's own converter does this to a graph as a whole, given samples of its inputs. It does not do it inside of loops,
-where a decoder works: see docs/precisions.md. So the products are rewritten here, one by one: QUANTIZE, FULLY_CONNECTED
-of int8, DEQUANTIZE. Attention, softmax and normalisations stay in float32, and so no mask of -1e9 is ever rounded.
+TFLite's own converter does this to all of a graph, given samples of its inputs, the bodies of loops included: softmax,
+normalisations, caches and the mask of -1e9 too, which leaves nothing of what it is added to (docs/precisions.md). So
+the products are rewritten here, one by one: QUANTIZE, FULLY_CONNECTED of int8, DEQUANTIZE. All else stays in float32.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     training = TrainingConfig(steps=6, evaluate_every=6, batch_tokens=200, warmup_steps=2, averaging=None)
     model = EncoderConfig(num_encoder_layers=1, hidden_dim=32, intermediate_dim=64, num_heads=2)
     config = classification.Config(
-        data=str(folder / "data.csv"), run=str(folder / "run"), vocabulary_size=280, model=model, training=training
+        data=str(folder / "data.csv"), run=str(folder / "run"), vocabulary_size=264, model=model, training=training
     )
     classification.main(config)
     return folder / "run"

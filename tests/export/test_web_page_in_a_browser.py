@@ -21,9 +21,9 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.export import export_run, litertjs, open_artifact, report
-from keras_transformer.export.folder import digest, manifest_digest
+from keras_transformer.export.folder import check_folder, digest, manifest_digest
 from keras_transformer.export.golden import golden_source
-from keras_transformer.export.litertjs import NoRuntime, NpmPackage
+from keras_transformer.export.litertjs import PACKAGES, NoRuntime, NpmPackage
 from keras_transformer.export.serving import make_server
 from keras_transformer.export.tag_artifact import entities_of
 from keras_transformer.export.web_page import add_page
@@ -55,6 +55,13 @@ RAW = """async ([module, precision, folder, sources]) => {
   return answers;
 }"""
 
+LOAD = """async ([page, folder]) => {
+  const {Model} = await import(page + 'model.js');
+  const manifest = await (await fetch(new URL('manifest.json', folder))).json();
+  const shares = [];
+  const opened = Model.open(manifest, 'float32', folder, (share) => shares.push(share));
+  return [shares, await opened.then(() => '', (error) => error.message)];
+}"""
 ALIGN = """async ([page, folder, text, answer]) => {
   const {Model} = await import(page + 'model.js');
   const {align} = await import(page + 'attention.js');
@@ -67,26 +74,29 @@ ALIGN = """async ([page, folder, text, answer]) => {
 
 
 @pytest.fixture(scope="module")
-def with_page(
-    tmp_path_factory: pytest.TempPathFactory, find_package: Callable[[NpmPackage], Path]
-) -> Callable[[Path], Path]:
-    """Makes a copy of an artifact folder, with the page."""
+def runtime(find_package: Callable[[NpmPackage], Path]) -> Iterator[None]:
+    """Lets exports have LiteRT.js from the cache."""
+    try:
+        for package in PACKAGES:
+            find_package(package)
+    except NoRuntime as error:
+        pytest.skip(f"LiteRT.js is not in the cache, `keras-transformer web` fetches it: {error}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(litertjs, "find_package", find_package)
+        yield
 
-    def made(folder: Path) -> Path:
-        copy = tmp_path_factory.mktemp("web") / folder.name
-        shutil.copytree(folder, copy)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(litertjs, "find_package", find_package)
-            try:
-                add_page(copy)
-            except NoRuntime as error:
-                pytest.skip(f"LiteRT.js is not in the cache, `keras-transformer web` fetches it: {error}")
-        return copy
 
-    return made
+@pytest.fixture(scope="module")
+def translator(n_best_path: Path, runtime: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a beam, the three best and alignments; the page was added to it."""
+    copy = tmp_path_factory.mktemp("translator") / "dist"
+    shutil.copytree(n_best_path, copy)
+    add_page(copy)
+    return copy
 
 
 def exported(run: Path, path: Path) -> Path:
+    """Exports a run, with the page."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_keras_time", lambda *_: {"ms_per_sentence": None, "file_bytes": 1})
         export_run(run, path, max_source_bytes=BYTES)
@@ -94,21 +104,15 @@ def exported(run: Path, path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def translator(n_best_path: Path, with_page: Callable[[Path], Path]) -> Path:
-    """With a beam, the three best and alignments."""
-    return with_page(n_best_path)
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory, with_page: Callable[[Path], Path]) -> Path:
+def classifier(runtime: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labels")
-    return with_page(exported(write_label_run(folder / "run"), folder / "dist"))
+    return exported(write_label_run(folder / "run"), folder / "dist")
 
 
 @pytest.fixture(scope="module")
-def tagger(tmp_path_factory: pytest.TempPathFactory, with_page: Callable[[Path], Path]) -> Path:
+def tagger(runtime: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tags")
-    return with_page(exported(write_tag_run(folder / "run", "punctuation", crf=True), folder / "dist"))
+    return exported(write_tag_run(folder / "run", "punctuation", crf=True), folder / "dist")
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +205,13 @@ def raw_answers(browser: Any, folder: Path, precision: str = "float32") -> list[
         return list(found.page.evaluate(RAW, given))
 
 
+def test_an_export_has_the_page(classifier: Path) -> None:
+    files = check_folder(classifier)["files"]
+    written = {path.relative_to(classifier).as_posix() for path in classifier.rglob("*") if path.is_file()}
+    assert set(files) == written - {"manifest.json"}
+    assert {"web/index.html", "web/vendor/litertjs-core/wasm/litert_wasm_internal.wasm"} <= set(files)
+
+
 # What the files answer
 
 
@@ -257,6 +268,7 @@ def test_another_precision_can_be_chosen(browser: Any, translator: Path) -> None
         select.select_option("int8")
         file = manifest["precisions"]["int8"]["file"]
         found.page.locator("#about").get_by_text(f"{file}, ").wait_for()
+        assert [worker.url for worker in found.page.workers] == [found.address + "worker.js"]  # the other one is gone
         assert any(url.endswith(f"/{file}") for url in found.asked)
         found.answer("the man rides")
         assert found.page.locator("#answer").inner_text()
@@ -522,6 +534,17 @@ def test_a_file_that_is_no_model_is_said(browser: Any, damaged: Path) -> None:
     with visit(browser, damaged) as found:
         found.open("failed")
         assert found.failure().startswith("model.tflite cannot be opened: ")
+
+
+def test_loading_tells_how_far_it_is(browser: Any, damaged: Path) -> None:
+    enter(damaged, b"no model at all " * 500_000)  # large enough to come in parts
+    with visit(browser, damaged) as found:
+        found.open("failed")
+        shares, said = found.page.evaluate(LOAD, [found.address, found.folder])
+    assert said.startswith("model.tflite cannot be opened: ")
+    assert len(shares) > 10
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.5 < shares[-1] <= 1
 
 
 def test_a_missing_manifest_is_said(browser: Any, damaged: Path) -> None:

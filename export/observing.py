@@ -49,6 +49,7 @@ def observe(model: keras.Model, batches: Iterable[Any]) -> list[Observed]:
     answer = getattr(model, "output_layer", None)
     layers = [one for one in model._flatten_layers() if isinstance(one, keras.layers.Dense) and one is not answer]
     seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    batches = list(batches)  # to make them may take a search by the same layers
     with _recorded(layers, seen):
         for batch in batches:
             model(batch, training=False)

@@ -13,13 +13,17 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from string import Template
 from typing import NamedTuple
 
 import pytest
 
 from keras_transformer.cli import build_parsers
 from keras_transformer.config import parse_config
+from keras_transformer.export.label_export import default_room
+from keras_transformer.export.label_page import KOTLIN
 from keras_transformer.export.litertjs import PACKAGES, NoRuntime, NpmPackage
+from keras_transformer.recipes import classification
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "from_csv_to_phone.md"
@@ -70,6 +74,14 @@ def test_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", TUTORIAL.read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (TUTORIAL.parent / link).exists()] == []
+
+
+def test_the_code_for_the_app_is_that_of_the_folder() -> None:
+    """The README of a classifier's folder has it, with the names and sizes of its model; here those of the defaults."""
+    names = {"actor": "Classifier", "signature": "classify", "output": "probabilities"}
+    room = default_room(classification.Config().max_length)
+    expected = Template(KOTLIN).substitute(names, max_source_bytes=room)
+    assert [block.code.strip() for block in blocks() if block.language == "kotlin"] == [expected.strip()]
 
 
 def made_small(code: str) -> str:

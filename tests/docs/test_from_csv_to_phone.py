@@ -24,6 +24,7 @@ from keras_transformer.export.label_export import default_room
 from keras_transformer.export.label_page import KOTLIN
 from keras_transformer.export.litertjs import PACKAGES, NoRuntime, NpmPackage
 from keras_transformer.recipes import classification
+from tests.export.test_serving import heed_ctrl_c
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "from_csv_to_phone.md"
@@ -128,9 +129,8 @@ def run(command: list[str], folder: Path) -> str:
 
 def check_page(command: list[str], folder: Path) -> None:
     """Serves a folder at a free port, asks for its page and its manifest, and ends it as a person does."""
-    with subprocess.Popen(
-        [*command, "--port", "0"], cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
+    pipes = {"stdout": subprocess.PIPE, "text": True, "preexec_fn": heed_ctrl_c}
+    with subprocess.Popen([*command, "--port", "0"], cwd=folder, env=environment(), **pipes) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[0]
         with urllib.request.urlopen(address, timeout=30) as response:

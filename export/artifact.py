@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from keras_transformer.errors import UserError
-from keras_transformer.export.folder import MANIFEST, check_file, file_of, read_manifest
+from keras_transformer.export.folder import check_file, file_of, read_manifest
 from keras_transformer.export.folder import check_folder as check_folder
 from keras_transformer.export.limits import cut_at_character
+from keras_transformer.export.verify_folder import MANIFEST
 
 
 class Artifact(ABC):
@@ -60,7 +61,7 @@ class Artifact(ABC):
         """Calls the file once: the first `max_source_bytes` of any bytes, with their number before any cut.
 
         Returns: the answer, which has the `numbers` that must be finite, `golden()`, what `golden.json` holds of it,
-            and `is_golden(entry)`.
+            and `is_golden(entry, tolerance)`.
         """
 
     def has(self, signature: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,28 @@ from keras_transformer._quiet import filtered_stderr
 from keras_transformer.errors import UserError
 from keras_transformer.export.artifact import open_artifact
 from keras_transformer.export.folder import check_folder
-from keras_transformer.export.golden import golden_source
+from keras_transformer.export.golden import EXACT, golden_source
 from keras_transformer.export.progress import Steps
+from keras_transformer.export.verify_folder import GOLDEN, processor
+
+PROFILED = 5  # inputs; a profile takes every operator's time and is long
 
 
-def benchmark(folder: str | os.PathLike[str], steps: Steps | None = None) -> dict[str, Any]:
+def benchmark(
+    folder: str | os.PathLike[str], steps: Steps | None = None, profile: bool = False, operators: bool = False
+) -> dict[str, Any]:
     """Runs every file of an artifact folder on the golden inputs, one thread, and returns what it measured.
 
-    Returns: `threads`, and in `precisions` for each file `load_ms`, `median_ms` and `p90_ms` (a sentence, over the
-        golden inputs from the test split, or over all if there are none), `sentences`, `file_bytes`, and how many of
-        the golden inputs gave just the golden bytes.
+    Args:
+        folder: that export made. All its files are checked first.
+        steps: told of the progress.
+        profile: whether to measure every operator of the main signature; see `profiling.profile`.
+        operators: whether to count the operators of every signature and their weights; see `operators_of`.
+
+    Returns: `task`, `processor`, `threads`, and in `precisions` for each file `file`, `load_ms`, `median_ms` and
+        `p90_ms` (a sentence, over the golden inputs from the test split, or over all if there are none), `sentences`,
+        `file_bytes`, how many of the golden inputs gave just the golden answer, and `reported`: the score that the
+        report has. `profile` and `operators`, if asked for, are further entries of it.
 
     Raises:
         UserError: this is no artifact folder, or a file in it is damaged.
@@ -36,31 +49,46 @@ def benchmark(folder: str | os.PathLike[str], steps: Steps | None = None) -> dic
     import ai_edge_litert.interpreter  # noqa: F401 (not to be part of the time that a file takes to load)
 
     folder, steps = Path(folder), steps or Steps()
-    precisions = check_folder(folder)["precisions"]
+    manifest = check_folder(folder)
+    golden, report = _read(folder / GOLDEN, "inputs"), _read(folder / "report.json", "results")
     with filtered_stderr():  # LiteRT greets on standard error at its first run
-        open_artifact(folder).run(b"")
-    inputs = _read_inputs(folder / "golden.json")
+        first = open_artifact(folder)
+        first.run(b"")
+    measured = {}
+    for precision, entry in manifest["precisions"].items():
+        found = _measure(folder, precision, golden, steps)
+        found["reported"] = _reported(report, precision)
+        if operators:
+            found["operators"] = _operators(folder / entry["file"])
+        if profile:
+            with steps.step(f"profile of {precision}"):
+                found["profile"] = _profile(folder / entry["file"], first.signature, golden)
+        measured[precision] = found
     return {
         "folder": str(folder),
+        "task": manifest["task"],
+        "processor": processor(),
         "threads": 1,
-        "precisions": {precision: _measure(folder, precision, inputs, steps) for precision in precisions},
+        "precisions": measured,
     }
 
 
-def _measure(folder: Path, precision: str, inputs: list[dict[str, Any]], steps: Steps) -> dict[str, Any]:
+def _measure(folder: Path, precision: str, golden: Mapping[str, Any], steps: Steps) -> dict[str, Any]:
     start = time.perf_counter()
     artifact = open_artifact(folder, precision)
     artifact.run(b"")
     load_seconds = time.perf_counter() - start
-    seconds, equal = [], 0
+    tolerance = golden.get("rules", {}).get(precision, {}).get("tolerance", EXACT)
+    seconds, equal, inputs = [], 0, golden["inputs"]
     for entry in steps.track(inputs, f"{precision} on the golden inputs"):
         source = golden_source(entry)
         start = time.perf_counter()
         answer = artifact.run(source)
         seconds.append((time.perf_counter() - start, entry["kind"] == "test"))
-        equal += answer.is_golden(entry["answers"][precision])
+        equal += answer.is_golden(entry["answers"][precision], tolerance)
     timed = [one for one, is_test in seconds if is_test] or [one for one, _ in seconds]
     return {
+        "file": artifact.path.name,
         "load_ms": round(1000 * load_seconds, 2),
         "median_ms": round(1000 * float(np.median(timed)), 3),
         "p90_ms": round(1000 * float(np.percentile(timed, 90)), 3),
@@ -71,8 +99,32 @@ def _measure(folder: Path, precision: str, inputs: list[dict[str, Any]], steps: 
     }
 
 
-def _read_inputs(path: Path) -> list[dict[str, Any]]:
+def _reported(report: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """Returns the headline score of a precision, as export measured it on the test split."""
+    name = report["headline"]
+    return {name: report["results"].get(precision, {}).get(name)}
+
+
+def _operators(path: Path) -> dict[str, Any]:
+    from keras_transformer.export.flatbuffer import read_model
+    from keras_transformer.export.operators import operators_of
+
+    return operators_of(read_model(path))
+
+
+def _profile(path: Path, signature: str, golden: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from keras_transformer.export.profiling import profile
+
+    inputs: Sequence[Mapping[str, Any]] = golden["inputs"]
+    ordinary = [entry for entry in inputs if entry["kind"] == "test"] or inputs
+    return profile(path, signature, [golden_source(entry) for entry in ordinary[:PROFILED]])
+
+
+def _read(path: Path, name: str) -> dict[str, Any]:
+    """Returns what a JSON file of the folder holds, `name` among it."""
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["inputs"])
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found[name]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: {type(error).__name__}: {error}; export the run again") from None
+    return dict(found)

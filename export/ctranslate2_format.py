@@ -23,13 +23,13 @@ from keras_transformer._files import write_json
 from keras_transformer.errors import UserError
 from keras_transformer.export.checks import ExportError
 from keras_transformer.export.ctranslate2_model import CTranslate2Model, import_ctranslate2, spelled_vocabulary
-from keras_transformer.export.folder import MANIFEST, digest
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.target import check_target, new_folder
 from keras_transformer.export.task import Task
 from keras_transformer.export.tasks import read_task
 from keras_transformer.export.text_task import TextTask
 from keras_transformer.export.verify import differences, keras_answers
+from keras_transformer.export.verify_folder import MANIFEST, digest
 from keras_transformer.generation import SearchOptions, TextToText, load
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.text.byte_pieces import SPECIAL_PIECES

@@ -12,9 +12,13 @@ import numpy as np
 
 from keras_transformer.errors import UserError
 from keras_transformer.export.artifact import Artifact, open_artifact
+from keras_transformer.export.folder import check_file, read_manifest
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.task import Task
 from keras_transformer.export.tasks import find_task, task_names
+from keras_transformer.export.verify_folder import MANIFEST
+
+REPORT = "report.json"
 
 
 def evaluate_artifact(
@@ -70,8 +74,16 @@ def task_of_file(artifact: Artifact) -> Task:
 
 
 def _report(folder: Path) -> dict[str, Any]:
-    """Returns what was reported when a folder was made, nothing where that is gone."""
+    """Returns what was reported when a folder was made, nothing where there is no folder, but a file alone.
+
+    Raises:
+        UserError: the folder is there, and its report is missing or damaged.
+    """
+    if (folder / MANIFEST).is_file():
+        manifest = read_manifest(folder)
+        if REPORT in manifest["files"]:
+            check_file(folder, REPORT, manifest)
     try:
-        return dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+        return dict(json.loads((folder / REPORT).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}

@@ -1,21 +1,17 @@
 """Whether an artifact folder is as export left it: its manifest, and the files that this describes.
 
-Needs nothing but Python.
+Needs nothing but Python. What is checked stands in `verify_folder`, which goes into each folder as verify.py.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from keras_transformer.errors import UserError, close_matches
-
-MANIFEST = "manifest.json"
-FORMAT, VERSION = "keras-transformer artifact", 2  # folders of earlier versions are read too
+from keras_transformer.export import verify_folder
 
 
 def check_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -47,20 +43,9 @@ def check_file(folder: Path, name: str, manifest: Mapping[str, Any]) -> None:
     Raises:
         UserError: it is missing, or has another size or another SHA-256 than the manifest says.
     """
-    path, entry = folder / name, manifest["files"][name]
-    try:
-        size, found = path.stat().st_size, digest(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; export the run again") from None
-    if size != entry["bytes"]:
-        mismatch = f"{size:,} bytes, not {entry['bytes']:,}"
-    elif found != entry["sha256"]:
-        mismatch = f"SHA-256 {found[:12]}…, not {entry['sha256'][:12]}…"
-    else:
-        return
-    raise UserError(
-        f"{path} is damaged: it is not the file that {MANIFEST} describes ({mismatch}); export the run again"
-    )
+    damage = verify_folder.damage_of(folder, name, manifest)
+    if damage:
+        raise UserError(damage)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -69,44 +54,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing or damaged, or of a version that this one does not know.
     """
-    path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if "ctranslate2" in manifest["format"]:
-            raise UserError(f"{folder} is for CTranslate2, it has no .tflite file: its README.md says how to run it")
-        version = _version(manifest["format"], path)
-        if version > 1 and manifest["sha256"] != manifest_digest(manifest):
-            raise ValueError("its content is not what its own sha256 was made of")
-        for name, entry in manifest["files"].items():
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
-                raise ValueError(f"it names a file outside of the folder, {name!r}")
-            int(entry["bytes"]), str(entry["sha256"])
-        for entry in manifest["precisions"].values():
-            manifest["files"][entry["file"]]
-    except FileNotFoundError:
-        raise UserError(f"{folder} is no artifact folder: it has no {MANIFEST}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged: {type(error).__name__}: {error}; export the run again") from None
-    return dict(manifest)
-
-
-def _version(given: str, path: Path) -> int:
-    """Returns the number of a format such as "keras-transformer artifact 2"."""
-    name, _, number = given.rpartition(" ")
-    if name != FORMAT or not number.isdecimal():
-        raise UserError(f"{path}: format is {given!r}, expected {f'{FORMAT} {VERSION}'!r}: no folder that export made")
-    if int(number) > VERSION:
-        raise UserError(
-            f"{path}: format is {given!r}, this keras-transformer reads up to {f'{FORMAT} {VERSION}'!r}: update it, or "
-            "export the run again with it"
-        )
-    return int(number)
-
-
-def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """Returns the SHA-256 of a manifest without its own: of its JSON with sorted keys and without spaces."""
-    others = {name: value for name, value in manifest.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(others, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return verify_folder.read_manifest(folder)
+    except verify_folder.Damage as error:
+        raise UserError(str(error)) from None
 
 
 def file_of(manifest: dict[str, Any], folder: Path, precision: str) -> str:
@@ -121,12 +72,3 @@ def file_of(manifest: dict[str, Any], folder: Path, precision: str) -> str:
             f"{folder} has no precision {precision!r}.{close_matches(precision, known)} There are: {', '.join(known)}."
         )
     return str(manifest["precisions"][precision]["file"])
-
-
-def digest(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        found = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            found.update(chunk)
-    return found.hexdigest()

@@ -11,9 +11,9 @@ import numpy as np
 from keras_transformer.errors import UserError
 from keras_transformer.export.artifact import Artifact, warn
 from keras_transformer.export.associated import read_associated
+from keras_transformer.export.golden import EXACT
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG
 
-GOLDEN_TOLERANCE = 1e-3
 THRESHOLD = 0.5  # where a text may have several labels, those of at least this probability
 OUTPUTS = ("probabilities", "values")  # of labels; of a model of numbers
 
@@ -43,10 +43,10 @@ class Labelled(NamedTuple):
         numbers = [round(number, 6) for number in self.numbers]
         return {"labels": list(self.labels), "probabilities": numbers, "status": self.status}
 
-    def is_golden(self, entry: Mapping[str, Any]) -> bool:
+    def is_golden(self, entry: Mapping[str, Any], tolerance: float = EXACT) -> bool:
         """Returns whether an entry of `golden.json` is this answer: the same labels, and the same numbers nearly."""
         return set(self.labels) == set(entry["labels"]) and np.allclose(
-            self.probabilities, entry["probabilities"], rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE
+            self.probabilities, entry["probabilities"], rtol=tolerance, atol=tolerance
         )
 
 

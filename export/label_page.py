@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras_transformer.export.snippets import kotlin
 from keras_transformer.export.task import Page
 
 ABOUT = """
@@ -13,8 +14,8 @@ Lite's own, so that the `.tflite` files run on any LiteRT runtime (Android, iOS,
 """
 
 GOLDEN = (
-    "Give each input's first max_source_bytes bytes and, as text_length, all its bytes. A float32 file is to give "
-    "these labels, and these numbers to three digits; an int8 file may round otherwise on another runtime."
+    "Give each input's first max_source_bytes bytes and, as text_length, all its bytes. An answer is the same if its "
+    "labels and its status are, and its numbers nearly; a quantised file may round otherwise on another runtime."
 )
 
 AGREEMENT = "Agreement: sentences to which a file gives the labels that Keras gives."
@@ -29,7 +30,10 @@ CASES = """
 """
 
 SAVED_MODEL = """
-Takes string tensors of any batch size; `import tensorflow_text` before it is loaded.
+Takes string tensors of any batch size.
+It has one operator that TensorFlow does not have itself, tensorflow-text's tokenizer: `import tensorflow_text` before
+it is loaded, or, without that package's Python, load its library with
+`tf.load_op_library(".../tensorflow_text/python/ops/_fast_wordpiece_tokenizer.so")`. TensorFlow Serving has it built in.
 
 ```python
 import tensorflow as tf
@@ -37,6 +41,13 @@ import tensorflow_text
 
 model = tf.saved_model.load("saved_model").signatures["serving_default"]
 print(model(text=tf.constant(["$example"]))["$output"].numpy()[0])
+```
+
+From a shell:
+
+```sh
+python -c 'import tensorflow_text; from tensorflow.python.tools.saved_model_cli import main; main()' \\
+  run --dir saved_model --tag_set serve --signature_def $signature --input_exprs 'text=["$example"]'
 ```
 """
 
@@ -55,6 +66,33 @@ text[0, : len(source)] = list(source)
 found = $signature(text=text, text_length=np.array([len(source)], np.int32))
 for label, number in zip(labels, found["$output"][0]):
     print(f"{number:.4f} {label}")
+"""
+
+KOTLIN_COMPILED = """
+import com.google.ai.edge.litert.CompiledModel  // from com.google.ai.edge.litert:litert, version 2
+import java.util.zip.ZipFile
+
+class $actor(path: String) : AutoCloseable {
+    private val model = CompiledModel.create(path)  // on the processor
+    private val inputs = listOf("text", "text_length").associateWith { model.createInputBuffer(it, "$signature") }
+    private val outputs = listOf("$output", "status")
+        .associateWith { model.createOutputBuffer(it, "$signature") }
+    private val labels = ZipFile(path).use { zip ->
+        zip.getInputStream(zip.getEntry("labels.txt")).reader(Charsets.UTF_8).readLines() }
+
+    fun $signature(source: String): Map<String, Float> {
+        val bytes = source.toByteArray(Charsets.UTF_8)
+        inputs.getValue("text").writeInt8(bytes.copyOf($max_source_bytes))  // cut there, or filled up with zeros
+        inputs.getValue("text_length").writeInt(intArrayOf(bytes.size))
+        model.run(inputs, outputs, "$signature")
+        return labels.zip(outputs.getValue("$output").readFloat().toList()).toMap()
+    }
+
+    override fun close() {
+        (inputs.values + outputs.values).forEach { it.close() }
+        model.close()
+    }
+}
 """
 
 KOTLIN = """
@@ -159,7 +197,7 @@ console.log(await $signature('$example'));
 
 SNIPPETS = {
     "Python": ("python", PYTHON, "`pip install numpy ai-edge-litert`:"),
-    "Kotlin": ("kotlin", KOTLIN, "Android; the file lies where the app can read it:"),
+    **kotlin(KOTLIN_COMPILED, KOTLIN),
     "Swift": ("swift", SWIFT, "iOS:"),
     "C++": ("cpp", CPP, "With the library of LiteRT, or of TensorFlow Lite:"),
     "JavaScript": ("javascript", JAVASCRIPT, "A web page, served over HTTP; `npm install @litertjs/core`:"),

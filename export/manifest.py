@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import keras_transformer
-from keras_transformer.export.folder import FORMAT, MANIFEST, VERSION, digest, manifest_digest
 from keras_transformer.export.precisions import WEIGHTS
 from keras_transformer.export.task import TaskExport
+from keras_transformer.export.verify_folder import FORMAT, MANIFEST, VERSION, digest, manifest_digest
 
 LIBRARIES = ("tensorflow", "tensorflow-text", "keras", "ai-edge-litert", "numpy")
 

@@ -33,7 +33,9 @@ $tensors
 
 $cases
 
-`golden.json` has inputs with the answers they must give, to test a port with.
+`golden.json` has inputs with the answers they must give, to test a port with: ordinary sentences, an
+empty text, texts that do not fit, many scripts, emoji, control characters, bytes that are no UTF-8. `python verify.py`
+checks the SHA-256 of every file here and replays them; exit status 0 means that all is well.
 
 ## How to call it
 
@@ -49,7 +51,8 @@ FILES = {
     "model.int8.tflite": "weights in 8 bits",
     "saved_model/": "for TensorFlow and TensorFlow Serving",
     "manifest.json": "signatures, limits, versions, and the SHA-256 of every file",
-    "golden.json": "inputs with the answers each file must give",
+    "golden.json": "inputs with the answers each file must give, and how exactly",
+    "verify.py": "checks this folder: `python verify.py`, with NumPy and ai-edge-litert alone",
     "report.json": "the measurements below, with the differences from Keras",
     "web/": "a page that runs the files in a browser: `keras-transformer serve` shows, `keras-transformer web` adds it",
 }

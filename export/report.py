@@ -18,6 +18,7 @@ from keras_transformer.export.progress import Steps
 from keras_transformer.export.subprocesses import run_module
 from keras_transformer.export.task import TaskExport
 from keras_transformer.export.verify import file_answers
+from keras_transformer.export.verify_folder import processor
 
 TIMED_IN_KERAS = 20  # sentences; each builds a graph first
 LISTED = 20  # differences shown for each file
@@ -68,7 +69,7 @@ def make_report(export: TaskExport, files: Mapping[str, Artifact], run: Path, st
         **export.measured,
         "timing": f"median milliseconds a sentence, batch 1, one thread; Keras: the first {TIMED_IN_KERAS} sentences, "
         "each timed on its second call",
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform()},
         "results": results,
     }
 
@@ -84,13 +85,3 @@ def _keras_time(export: TaskExport, run: Path) -> dict[str, Any]:
         "ms_per_sentence": round(1000 * float(np.median(seconds)), 3) if seconds else None,
         "file_bytes": (run / "model.weights.h5").stat().st_size,
     }
-
-
-def _processor() -> str:
-    """Returns the processor's name as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

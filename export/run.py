@@ -11,11 +11,10 @@ from typing import Any
 from keras_transformer._files import write_json
 from keras_transformer._quiet import filtered_stderr
 from keras_transformer.errors import UserError, close_matches
-from keras_transformer.export import checks
+from keras_transformer.export import checks, verify_folder
 from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.associated import add_associated
 from keras_transformer.export.convert import convert
-from keras_transformer.export.folder import MANIFEST
 from keras_transformer.export.golden import make_golden
 from keras_transformer.export.manifest import make_manifest, whole_manifest
 from keras_transformer.export.precisions import FILES, PRECISIONS
@@ -28,6 +27,7 @@ from keras_transformer.export.target import check_target, new_folder
 from keras_transformer.export.task import TaskExport
 from keras_transformer.export.tasks import read_task
 from keras_transformer.export.verify import file_answers
+from keras_transformer.export.verify_folder import MANIFEST
 from keras_transformer.export.web_page import write_page_if_possible
 from keras_transformer.training.run_directory import RunDirectory
 
@@ -81,8 +81,8 @@ def export_run(
         answers = verify(export, files, sentences, steps)
         files = _keep(files, precisions)
         report = make_report(export, files, directory.path, steps)
-        golden = make_golden(task.page.golden, sentences, {name: answers[name] for name in files})
-        write_json(folder / "golden.json", golden)
+        write_json(folder / "golden.json", make_golden(task.page.golden, sentences, answers, list(files)))
+        shutil.copyfile(verify_folder.__file__, folder / "verify.py")
         write_json(folder / "report.json", report)
         names = {precision: artifact.path.name for precision, artifact in files.items()}
         manifest = make_manifest(export, saved_model, names)
@@ -117,9 +117,7 @@ def make_files(export: TaskExport, folder: Path, output: Path, steps: Steps) -> 
         shutil.rmtree(graph)
     for precision, path in paths.items():
         checks.check_file(path, precision, export.signatures, export.weights)
-        if export.labels is not None:
-            settings = {"task": export.task.name, **export.settings}
-            add_associated(path, export.task.name, export.labelled, export.labels, settings)
+        add_associated(path, export.about)
     files = {precision: export.task.File(path) for precision, path in paths.items()}
     with filtered_stderr():  # LiteRT greets on standard error at its first run
         for artifact in files.values():

@@ -15,6 +15,31 @@ answer = $signature(text=text, text_length=np.array([len(source)], np.int32))
 print(answer["text"][0, : answer["text_length"][0]].tobytes().decode(errors="replace"))
 """
 
+KOTLIN_COMPILED = """
+import com.google.ai.edge.litert.CompiledModel  // from com.google.ai.edge.litert:litert, version 2
+
+class $actor(path: String) : AutoCloseable {
+    private val model = CompiledModel.create(path)  // on the processor
+    private val inputs = listOf("text", "text_length").associateWith { model.createInputBuffer(it, "$signature") }
+    private val outputs = listOf("text", "text_length", "score", "status")
+        .associateWith { model.createOutputBuffer(it, "$signature") }
+
+    fun $signature(source: String): String {
+        val bytes = source.toByteArray(Charsets.UTF_8)
+        inputs.getValue("text").writeInt8(bytes.copyOf($max_source_bytes))  // cut there, or filled up with zeros
+        inputs.getValue("text_length").writeInt(intArrayOf(bytes.size))
+        model.run(inputs, outputs, "$signature")
+        val length = outputs.getValue("text_length").readInt()[0]
+        return String(outputs.getValue("text").readInt8(), 0, length, Charsets.UTF_8)
+    }
+
+    override fun close() {
+        (inputs.values + outputs.values).forEach { it.close() }
+        model.close()
+    }
+}
+"""
+
 KOTLIN = """
 import java.io.File
 import java.nio.ByteBuffer
@@ -168,9 +193,18 @@ for row, (start, end) in enumerate(places["answer"]):
     print(answer[start:end].decode(errors="replace"), "<-", source[first:last].decode(errors="replace"))
 """
 
+
+def kotlin(compiled: str, interpreter: str) -> dict[str, tuple[str, str, str]]:
+    """Returns the two examples for Android."""
+    return {
+        "Kotlin: CompiledModel": ("kotlin", compiled, "Android, LiteRT's newer interface; `path` is that of the file:"),
+        "Kotlin: Interpreter": ("kotlin", interpreter, "Android, the interface of TensorFlow Lite:"),
+    }
+
+
 SNIPPETS = {
     "Python": ("python", PYTHON, "`pip install numpy ai-edge-litert`:"),
-    "Kotlin": ("kotlin", KOTLIN, "Android; the file lies where the app can read it:"),
+    **kotlin(KOTLIN_COMPILED, KOTLIN),
     "Swift": ("swift", SWIFT, "iOS:"),
     "C++": ("cpp", CPP, "With the library of LiteRT, or of TensorFlow Lite:"),
     "JavaScript": ("javascript", JAVASCRIPT, "A web page, served over HTTP; `npm install @litertjs/core`:"),

@@ -42,8 +42,8 @@ class TaggedWords(NamedTuple):
         """Returns the answer as `golden.json` holds it."""
         return {"tags": list(self.tags), "words": [list(word) for word in self.words], "status": self.status}
 
-    def is_golden(self, entry: Mapping[str, Any]) -> bool:
-        """Returns whether an entry of `golden.json` is this answer."""
+    def is_golden(self, entry: Mapping[str, Any], tolerance: float = 0.0) -> bool:
+        """Returns whether an entry of `golden.json` is this answer; tags have no tolerance."""
         return self.golden() == {name: entry[name] for name in ("tags", "words", "status")}
 
 

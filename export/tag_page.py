@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras_transformer.export.snippets import kotlin
 from keras_transformer.export.task import Page
 
 ABOUT = """
@@ -14,8 +15,8 @@ they are.
 """
 
 GOLDEN = (
-    "Give each input's first max_source_bytes bytes and, as text_length, all its bytes. A float32 file is to give "
-    "these tags and places; an int8 file may round otherwise on another runtime and give a word another tag."
+    "Give each input's first max_source_bytes bytes and, as text_length, all its bytes. An answer is the same if its "
+    "tags, places and status are; a quantised file may round otherwise on another runtime and give a word another tag."
 )
 
 AGREEMENT = "Agreement: sentences to all of whose words a file gives the labels that Keras gives."
@@ -31,7 +32,7 @@ CASES = """
 """
 
 SAVED_MODEL = """
-Takes string tensors of any batch size, each cut at $max_source_bytes bytes.
+Takes string tensors of any batch size, each cut at $max_source_bytes bytes. All its operators are TensorFlow's own.
 
 ```python
 import tensorflow as tf
@@ -39,6 +40,13 @@ import tensorflow as tf
 model = tf.saved_model.load("saved_model").signatures["serving_default"]
 found = model(text=tf.constant(["$example"]))
 print(found["labels"].numpy()[0, : found["words"].numpy()[0]])
+```
+
+From a shell:
+
+```sh
+saved_model_cli run --dir saved_model --tag_set serve --signature_def $signature \\
+  --input_exprs 'text=["$example"]'
 ```
 """
 
@@ -58,6 +66,36 @@ found = $signature(text=text, text_length=np.array([len(source)], np.int32))
 for word in range(found["words"][0]):
     start, end, label = (found[name][0, word] for name in ("starts", "ends", "labels"))
     print(labels[label], source[start:end].decode(errors="replace"))
+"""
+
+KOTLIN_COMPILED = """
+import com.google.ai.edge.litert.CompiledModel  // from com.google.ai.edge.litert:litert, version 2
+import java.util.zip.ZipFile
+
+class $actor(path: String) : AutoCloseable {
+    private val model = CompiledModel.create(path)  // on the processor
+    private val inputs = listOf("text", "text_length").associateWith { model.createInputBuffer(it, "$signature") }
+    private val outputs = listOf("labels", "starts", "ends", "words", "status")
+        .associateWith { model.createOutputBuffer(it, "$signature") }
+    private val labels = ZipFile(path).use { zip ->
+        zip.getInputStream(zip.getEntry("labels.txt")).reader(Charsets.UTF_8).readLines() }
+
+    fun $signature(source: String): List<Pair<String, String>> {
+        val bytes = source.toByteArray(Charsets.UTF_8)
+        inputs.getValue("text").writeInt8(bytes.copyOf($max_source_bytes))  // cut there, or filled up with zeros
+        inputs.getValue("text_length").writeInt(intArrayOf(bytes.size))
+        model.run(inputs, outputs, "$signature")
+        val (found, starts, ends, words) =
+            listOf("labels", "starts", "ends", "words").map { outputs.getValue(it).readInt() }
+        return List(words[0]) { word ->
+            String(bytes, starts[word], ends[word] - starts[word], Charsets.UTF_8) to labels[found[word]] }
+    }
+
+    override fun close() {
+        (inputs.values + outputs.values).forEach { it.close() }
+        model.close()
+    }
+}
 """
 
 KOTLIN = """
@@ -176,7 +214,7 @@ console.log(await $signature('$example'));
 
 SNIPPETS = {
     "Python": ("python", PYTHON, "`pip install numpy ai-edge-litert`:"),
-    "Kotlin": ("kotlin", KOTLIN, "Android; the file lies where the app can read it:"),
+    **kotlin(KOTLIN_COMPILED, KOTLIN),
     "Swift": ("swift", SWIFT, "iOS:"),
     "C++": ("cpp", CPP, "With the library of LiteRT, or of TensorFlow Lite:"),
     "JavaScript": ("javascript", JAVASCRIPT, "A web page, served over HTTP; `npm install @litertjs/core`:"),

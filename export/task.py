@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import keras_transformer
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.training.run_directory import RunDirectory
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from keras_transformer.export.artifact import Artifact
+    from keras_transformer.export.associated import About
     from keras_transformer.export.flatbuffer import Signature
     from keras_transformer.export.progress import Steps
     from keras_transformer.export.saved_model import Function
@@ -167,6 +169,21 @@ class TaskExport(ABC):
     def headline(self) -> str:
         """The score that stands for the others."""
         return self.task.headline
+
+    @property
+    def about(self) -> About:
+        """What the `.tflite` files say of themselves."""
+        from keras_transformer.export.associated import About
+
+        return About(
+            name=self.task.name,
+            description=f"A model that {self.task.does}: UTF-8 bytes in; made by keras-transformer.",
+            version=keras_transformer.__version__,
+            signatures={name: self.described(signature) for name, signature in self.signatures.items()},
+            settings={"task": self.task.name, **self.settings},
+            labels=self.labels,
+            labelled=self.labelled,
+        )
 
     @property
     def weights(self) -> int:

@@ -55,8 +55,8 @@ class RawAnswer(NamedTuple):
         """Returns the answer as `golden.json` holds it."""
         return {**in_golden(self.text), "score": round(self.score, 4), "status": self.status}
 
-    def is_golden(self, entry: Mapping[str, Any]) -> bool:
-        """Returns whether an entry of `golden.json` is this answer."""
+    def is_golden(self, entry: Mapping[str, Any], tolerance: float = 0.0) -> bool:
+        """Returns whether an entry of `golden.json` is this answer; bytes have no tolerance."""
         return self.text == golden_source(entry)
 
 

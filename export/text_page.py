@@ -16,8 +16,8 @@ Lite's own, so that the `.tflite` files run on any LiteRT runtime (Android, iOS,
 """
 
 GOLDEN = (
-    "Give each input's first max_source_bytes bytes and, as text_length, all its bytes. A float32 file is "
-    "to give these very bytes; an int8 file may round otherwise on another runtime and take another piece."
+    "Give each input's first max_source_bytes bytes and, as text_length, all its bytes. An answer is the same if its "
+    "bytes and its status are; a quantised file may round otherwise on another runtime and take another piece."
 )
 
 AGREEMENT = """
@@ -31,15 +31,20 @@ CASES = """
   `status` has 1. The model was trained on at most $trained_source_pieces pieces (a piece is a word or part of one): a
   source of more is $more_pieces, and `status` has 8. $long_source
 - **Long answer**: at $max_target_pieces pieces the answer ends as it is, and `status` has 2. If it has more than
-  $max_target_bytes bytes, it is cut where a character begins, and `status` has 4.
+  $max_target_bytes bytes, it is cut before the character that does not fit, and `status` has 4: cutting never leaves a
+  part of a character. Bytes that are no UTF-8 are cut at the limit.
 - **Malformed source** (no UTF-8, NUL bytes): never an error; every byte has a piece of its own. The answer will be of
-  little use. An answer may itself be no valid UTF-8 where the source is strange: decode it leniently, as below.
+  little use. Since single bytes are pieces, an answer may itself be no valid UTF-8 where the source is strange, or end
+  inside a character if it reached its limit of pieces there: decode it leniently, as below.
 - **Numbers out of range**: never an error, in any signature; the nearest in range is taken, and `status` has 16 for an
   id that is no piece, 32 for a negative length, and for a position, a seed or a temperature out of its range.
 """
 
 SAVED_MODEL = """
-Takes and gives string tensors of any batch size; `import tensorflow_text` before it is loaded.
+Takes and gives string tensors of any batch size.
+It has one operator that TensorFlow does not have itself, tensorflow-text's tokenizer: `import tensorflow_text` before
+it is loaded, or, without that package's Python, load its library with
+`tf.load_op_library(".../tensorflow_text/python/ops/_fast_wordpiece_tokenizer.so")`. TensorFlow Serving has it built in.
 
 ```python
 import tensorflow as tf
@@ -47,6 +52,13 @@ import tensorflow_text
 
 model = tf.saved_model.load("saved_model").signatures["serving_default"]
 print(model(text=tf.constant(["$example"]))["text"].numpy()[0].decode(errors="replace"))
+```
+
+From a shell:
+
+```sh
+python -c 'import tensorflow_text; from tensorflow.python.tools.saved_model_cli import main; main()' \\
+  run --dir saved_model --tag_set serve --signature_def $signature --input_exprs 'text=["$example"]'
 ```
 """
 

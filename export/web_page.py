@@ -12,10 +12,11 @@ from pathlib import Path
 
 from keras_transformer._files import replacing_folder, write_json
 from keras_transformer.errors import UserError
-from keras_transformer.export.folder import MANIFEST, manifest_digest, read_manifest
+from keras_transformer.export.folder import read_manifest
 from keras_transformer.export.litertjs import NoRuntime, write_runtime
 from keras_transformer.export.manifest import list_files
 from keras_transformer.export.progress import Steps
+from keras_transformer.export.verify_folder import MANIFEST, manifest_digest
 
 WEB = "web"
 SOURCES = Path(__file__).parent / WEB

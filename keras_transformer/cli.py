@@ -274,7 +274,14 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def benchmark(arguments: argparse.Namespace) -> int:
-    _print_result(importlib.import_module("keras_transformer.export").benchmark(arguments.folder))
+    asked = {"profile": arguments.profile, "operators": arguments.operators}
+    found = importlib.import_module("keras_transformer.export").benchmark(arguments.folder, **asked)
+    if arguments.json:
+        _print_result(found)
+    else:
+        from keras_transformer.export.benchmark_text import benchmark_text
+
+        print(benchmark_text(found), end="")
     return 0
 
 
@@ -504,6 +511,9 @@ def _add_export(parser: Parser) -> None:
 
 def _add_benchmark(parser: Parser) -> None:
     parser.add_argument("folder", metavar="DIST", help="artifact folder that export made")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--profile", action="store_true", help="measure every operator of the main signature too")
+    parser.add_argument("--operators", action="store_true", help="list the operators of every signature, and weights")
 
 
 def _add_web(parser: Parser) -> None:

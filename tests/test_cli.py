@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def export_room(monkeypatch: pytest.MonkeyPatch, calls: list[Any]) -> Shouting:
     model = Shouting()
     room: Any = types.ModuleType("keras_transformer.export")
     room.export_run = lambda *given, **options: calls.append((given, options))
-    room.benchmark = lambda folder: {"folder": folder, "ms": 1.5}
+    room.benchmark = lambda folder, **asked: {"folder": folder, **asked}
     room.open_artifact = lambda *given: calls.append(given) or model
     monkeypatch.setitem(sys.modules, "keras_transformer.export", room)
     return model
@@ -299,8 +300,8 @@ def test_export(export_room: Shouting, calls: list[Any], run: str) -> None:
 
 
 def test_benchmark(capfd: pytest.CaptureFixture[str], export_room: Shouting) -> None:
-    assert main(["benchmark", "dist"]) == 0
-    assert capfd.readouterr().out == '{\n  "folder": "dist",\n  "ms": 1.5\n}\n'
+    assert main(["benchmark", "dist", "--json", "--profile"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"folder": "dist", "profile": True, "operators": False}
 
 
 # predict

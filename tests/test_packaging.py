@@ -132,16 +132,16 @@ print(importlib.util.find_spec("recipes"))
 
 
 def test_data_files_are_installed(fresh: Path) -> None:
-    """Every YAML in a package or in its `configs`, the web page, and the marker that the types may be trusted."""
+    """Every YAML in a package or in its `configs`, the schema, the web page, and the mark that the types are right."""
     sources = {
         f"{name.replace('.', '/')}/{path.relative_to(ROOT / folder).as_posix()}"
         for name, folder in packages_on_disk().items()
-        for pattern in ("*.yaml", "configs/*.yaml", "py.typed", "web/**/*")
+        for pattern in ("*.yaml", "configs/*.yaml", "*.schema.json", "py.typed", "web/**/*")
         for path in (ROOT / folder).glob(pattern)
         if path.is_file()
     }
     installed = site_packages_of(fresh)
-    assert "keras_transformer/py.typed" in sources
+    assert {"keras_transformer/py.typed", "keras_transformer/export/manifest.schema.json"} <= sources
     assert any("/configs/" in source for source in sources)
     assert {"keras_transformer/export/web/main.js", "keras_transformer/export/web/tasks/text.js"} <= sources
     assert {source for source in sources if not (installed / source).is_file()} == set()

@@ -16,10 +16,10 @@ from keras_transformer.errors import UserError
 from keras_transformer.export import ExportError, export_run, open_artifact, run
 from keras_transformer.export.benchmarking import benchmark
 from keras_transformer.export.flatbuffer import operators, read_model, signatures
-from keras_transformer.export.folder import digest
 from keras_transformer.export.golden import golden_source
 from keras_transformer.export.limits import Limits
 from keras_transformer.export.signatures import described, lite_signatures
+from keras_transformer.export.verify_folder import digest
 from keras_transformer.generation import TextToText
 from keras_transformer.generation.options import GREEDY
 from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES, fresh_python, read_json, sentences, write_run
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:text [0-9]+ has an answer that:U
 
 def test_everything_is_there(artifact_path: Path) -> None:
     names = {"saved_model", "model.tflite", "model.int8.tflite", "manifest.json", "golden.json", "report.json"}
-    assert {path.name for path in artifact_path.iterdir()} == {*names, "README.md"}
+    assert {path.name for path in artifact_path.iterdir()} == {*names, "README.md", "verify.py"}
     assert [path.name for path in artifact_path.parent.iterdir()] == [artifact_path.name], "something was left beside"
 
 
@@ -257,7 +257,7 @@ def test_one_precision_replaces_by_force(
     report = export_run(run_path, path, ["int8"], force=True, test_limit=5, **limits)
     assert report["sentences"] == 5
     names = {"saved_model", "model.int8.tflite", "manifest.json", "golden.json", "report.json", "README.md"}
-    assert {entry.name for entry in path.iterdir()} == names
+    assert {entry.name for entry in path.iterdir()} == {*names, "verify.py"}
     assert [entry.name for entry in tmp_path.iterdir()] == ["dist"]
     assert list(read_json(path / "manifest.json")["precisions"]) == ["int8"]
     assert 'Interpreter("model.int8.tflite")' in (path / "README.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ import pytest
 import keras_transformer
 from keras_transformer.cli import main
 from keras_transformer.errors import UserError
-from keras_transformer.export import ExportError, export_ctranslate2, export_run, open_artifact, report
+from keras_transformer.export import ExportError, check_folder, export_ctranslate2, export_run, open_artifact, report
 from keras_transformer.export.associated import read_associated
 from keras_transformer.export.benchmarking import benchmark
 from keras_transformer.export.encoder_module import sizes
@@ -28,9 +28,11 @@ from keras_transformer.export.label_references import reference_array
 from keras_transformer.export.label_task import LabelOptions
 from keras_transformer.export.limits import NUMBER_HELD, SOURCE_CUT, SOURCE_LONG
 from keras_transformer.export.tasks import find_task
+from keras_transformer.export.verify_folder import is_same
 from keras_transformer.predictors import TextToLabels
 from tests.export.conftest import fresh_python, read_json, sentences
 from tests.export.label_runs import LABELS, MAX_LENGTH, write_label_run
+from tests.export.proofs import FEW, MANY, check_metadata, faults_of, fuzz, run_verify
 
 BYTES = 64
 TEXTS = [*sentences(24), "", "🚲", "のひと", "\x00", "a man rides a bike. " * 3]
@@ -145,8 +147,9 @@ def test_labels_are_in_the_file(folder: Path) -> None:
         labels, settings = read_associated(folder / name)
         assert tuple(labels) == LABELS
         assert settings == {"task": "classification", "kind": "single", "temperature": 1.7, "separator": "|"}
-        names = [entry.name for entry in read_model(folder / name).metadata]
-        assert b"TFLITE_METADATA" in names
+        (graph, *_) = check_metadata(read_model(folder / name), read_json(folder / "manifest.json")).tables(3)
+        files = {tensor.text(0): [file.text(0) for file in tensor.tables(6)] for tensor in graph.tables(3)}
+        assert files == {"probabilities": ["labels.txt"], "status": []}
 
 
 def test_a_file_without_labels(folder: Path, tmp_path: Path) -> None:
@@ -271,6 +274,38 @@ def test_the_readme_can_be_followed(folder: Path, artifact: LabelArtifact) -> No
     shown = fresh_python(code[1], folder).splitlines()
     expected = artifact.run(source[1].encode())
     assert shown == [f"{n:.4f} {label}" for n, label in zip(expected.numbers, LABELS, strict=True)]
+
+
+# Proofs
+
+
+def check_numbers(found: dict[str, np.ndarray]) -> None:
+    assert found["probabilities"].min() >= 0
+    assert found["probabilities"].sum() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_fuzz(folder: Path, precision: str, examples: int) -> None:
+    artifact = open_artifact(folder, precision)
+    fuzz(artifact._runner(artifact.signature), check_numbers, examples)
+
+
+def test_the_schema_and_verify(folder: Path) -> None:
+    manifest = check_folder(folder)
+    assert faults_of(manifest) == []
+    assert faults_of({**manifest, "kind": "other"}) == ["'other' is not one of ['single', 'multi', 'regression']"]
+    status, lines = run_verify(folder)
+    assert status == 0, lines
+    assert [line.split()[-1] for line in lines[2:4]] == ["ok", "ok"]
+    golden = read_json(folder / "golden.json")
+    wanted = golden["inputs"][0]["answers"]["float32"]
+    numbers = np.array([wanted["probabilities"]], np.float32)
+    found = {"probabilities": numbers, "status": np.array([wanted["status"]], np.int32)}
+    assert is_same(found, wanted, manifest, 1e-3)
+    assert not is_same({**found, "probabilities": numbers + 0.01}, wanted, manifest, 1e-3)
+    assert not is_same({**found, "status": np.array([32], np.int32)}, wanted, manifest, 1e-3)
+    assert not is_same(found, {**wanted, "labels": []}, manifest, 1e-3)
 
 
 # On the command line

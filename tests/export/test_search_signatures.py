@@ -32,6 +32,7 @@ from tests.export.conftest import (
     read_json,
     sentences,
 )
+from tests.export.proofs import FEW, MANY, fuzz_every_signature
 from tests.export.test_export_run import fresh_python
 
 pytestmark = [  # of random models and of texts that are long for them
@@ -507,3 +508,11 @@ def test_draws_of_the_saved_model(samples_path: Path, long_predictor: TextToText
     check_saved_model(
         saved_model_answers(samples_path, TEXTS, call), long_predictor.generate_n_best(TEXTS, search=search)
     )
+
+
+@pytest.mark.parametrize("examples", [FEW // 2, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_fuzz_of_every_signature(n_best_path: Path, samples_path: Path, precision: str, examples: int) -> None:
+    """Beams, draws, with any seed and temperature, and alignments."""
+    for path in (n_best_path, samples_path):
+        fuzz_every_signature(open_artifact(path, precision)._interpreter, examples)

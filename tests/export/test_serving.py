@@ -18,8 +18,8 @@ import pytest
 
 from keras_transformer import cli
 from keras_transformer.errors import UserError
-from keras_transformer.export.folder import digest
 from keras_transformer.export.serving import PAGE, Server, find_file, make_server, serve
+from keras_transformer.export.verify_folder import digest
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "not to be had"

@@ -13,7 +13,7 @@ from keras import ops
 
 import keras_transformer
 from keras_transformer.cli import main
-from keras_transformer.export import export_run, open_artifact, report
+from keras_transformer.export import check_folder, export_run, open_artifact, report
 from keras_transformer.export.benchmarking import benchmark
 from keras_transformer.export.flatbuffer import operators, read_model
 from keras_transformer.export.golden import golden_source
@@ -29,6 +29,7 @@ from keras_transformer.predictors import TextToTags
 from keras_transformer.text.words import word_spans
 from keras_transformer.training import RunDirectory
 from tests.export.conftest import fresh_python, read_json, sentences
+from tests.export.proofs import FEW, MANY, faults_of, fuzz, run_verify
 from tests.export.tag_runs import MAX_LENGTH, TAGS, write_tag_run
 
 BYTES = 64
@@ -292,3 +293,30 @@ def test_differences_and_ties(export: TagExport) -> None:
     fewer = ours._replace(words=ours.words[:1], tags=ours.tags[:1])
     assert len(export.differences([source], [ours], [fewer])) == 1
     assert export.differences([source], [ours], [fewer._replace(status=TARGET_CUT)]) == []
+
+
+def check_words(found: dict[str, np.ndarray]) -> None:
+    count, places = int(found["words"][0]), found["starts"].shape[1]
+    assert 0 <= count <= places
+    starts, ends = (found[name][0, :count].tolist() for name in ("starts", "ends"))
+    bounds = [bound for word in zip(starts, ends, strict=True) for bound in word]
+    assert bounds == sorted(bounds)
+    assert all(start < end <= BYTES for start, end in zip(starts, ends, strict=True))
+    assert not any(found[name][0, count:].any() for name in ("labels", "starts", "ends"))
+    assert ((found["labels"] >= 0) & (found["labels"] < len(TAGS))).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_fuzz(folder: Path, precision: str, examples: int) -> None:
+    artifact = open_artifact(folder, precision)
+    fuzz(artifact._runner(artifact.signature), check_words, examples)
+
+
+def test_the_schema_and_verify(folder: Path) -> None:
+    manifest = check_folder(folder)
+    assert faults_of(manifest) == []
+    assert faults_of({**manifest, "words": "other"}) == ["'other' is not one of ['space', 'punctuation']"]
+    status, lines = run_verify(folder)
+    assert status == 0, lines
+    assert [line.split()[-1] for line in lines[2:4]] == ["ok", "ok"]

@@ -16,9 +16,10 @@ import pytest
 from keras_transformer import cli
 from keras_transformer.errors import UserError
 from keras_transformer.export import litertjs, web_page
-from keras_transformer.export.folder import digest, manifest_digest, read_manifest
+from keras_transformer.export.folder import read_manifest
 from keras_transformer.export.litertjs import PACKAGES, VERSION, NoRuntime, NpmPackage, integrity
 from keras_transformer.export.progress import Steps
+from keras_transformer.export.verify_folder import digest, manifest_digest
 from keras_transformer.export.web_page import SOURCES, add_page, write_page, write_page_if_possible
 
 FOLDER = {

@@ -21,11 +21,12 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.export import export_run, litertjs, open_artifact, report
-from keras_transformer.export.folder import check_folder, digest, manifest_digest
+from keras_transformer.export.folder import check_folder
 from keras_transformer.export.golden import golden_source
 from keras_transformer.export.litertjs import PACKAGES, NoRuntime, NpmPackage
 from keras_transformer.export.serving import make_server
 from keras_transformer.export.tag_artifact import entities_of
+from keras_transformer.export.verify_folder import digest, manifest_digest
 from keras_transformer.export.web_page import add_page
 from tests.export.conftest import read_json
 from tests.export.label_runs import LABELS, write_label_run

@@ -1,6 +1,6 @@
 """Takes the picture of a web page that stands in `web_page.md`.
 
-    .venv/bin/python docs/web_page.py dist/beam "A man in a red shirt rides a bike." docs/web_page.png
+    .venv/bin/python docs/web_page.py dist/beam "a man in a red shirt rides a bike through the park ." docs/web_page.png
 
 Needs Chromium. Asks for the best answers and draws the attention where the files have them.
 """

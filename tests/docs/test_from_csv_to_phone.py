@@ -13,17 +13,24 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from string import Template
 from typing import NamedTuple
 
 import pytest
 
 from keras_transformer.cli import build_parsers
 from keras_transformer.config import parse_config
+from keras_transformer.export.label_export import default_room
+from keras_transformer.export.label_page import KOTLIN
 from keras_transformer.export.litertjs import PACKAGES, NoRuntime, NpmPackage
+from keras_transformer.recipes import classification
+from tests.export.test_serving import heed_ctrl_c
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "from_csv_to_phone.md"
-SMALL = {  # what makes it quick: fewer rows, and a model that learns little
+SMALL = {  # what makes it quick: fewer rows, and a model that learns little, of which every answer is a point
+    "--output dist/messages": "--output dist/messages --force-precision",
+    "--output dist/sentences": "--output dist/sentences --force-precision",
     'generated_messages("train", 4000)': 'generated_messages("train", 400)',
     'generated_pairs("train", 20000)': 'generated_pairs("train", 400)',
     "--training.minutes 3": "--training.steps 20 --model.hidden_dim 32 --model.intermediate_dim 32",
@@ -52,13 +59,16 @@ def test_the_blocks_are_found() -> None:
     assert languages.count("python") == 3
     assert languages.count("kotlin") == 1
     assert set(languages) == {"python", "sh", "kotlin"}
-    names = {command.split()[1] for command in commands()}
+    names = {command.split()[1] for command in commands() if command.startswith("keras-transformer ")}
     assert names == {"train", "evaluate", "predict", "export", "benchmark", "serve"}
 
 
 @pytest.mark.parametrize("command", commands())
 def test_commands_are_spelled_right(command: str) -> None:
     program, name, *rest = shlex.split(command)
+    if program == "python":
+        assert name == "dist/messages/verify.py"
+        return
     assert program == "keras-transformer"
     arguments = build_parsers()[1][name].parse_command(rest)
     if name == "train":
@@ -70,6 +80,14 @@ def test_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", TUTORIAL.read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (TUTORIAL.parent / link).exists()] == []
+
+
+def test_the_code_for_the_app_is_that_of_the_folder() -> None:
+    """The README of a classifier's folder has it, with the names and sizes of its model; here those of the defaults."""
+    names = {"actor": "Classifier", "signature": "classify", "output": "probabilities"}
+    room = default_room(classification.Config().max_length)
+    expected = Template(KOTLIN).substitute(names, max_source_bytes=room)
+    assert [block.code.strip() for block in blocks() if block.language == "kotlin"] == [expected.strip()]
 
 
 def made_small(code: str) -> str:
@@ -98,8 +116,9 @@ def test_it_runs_from_the_first_line_to_the_last(tmp_path: Path, find_package: C
             readme = (tmp_path / "dist" / "messages" / "README.md").read_text(encoding="utf-8")
             assert code in readme  # as it was made for this very model
         for line in code.splitlines() if language == "sh" else ():
-            _, name, *rest = shlex.split(made_small(line))
-            command = [sys.executable, "-m", "keras_transformer.cli", name, *rest]
+            program, name, *rest = shlex.split(made_small(line))
+            module = ["-m", "keras_transformer.cli"] if program == "keras-transformer" else []
+            command = [sys.executable, *module, name, *rest]
             if name == "serve":
                 check_page(command, tmp_path)
             else:
@@ -116,9 +135,8 @@ def run(command: list[str], folder: Path) -> str:
 
 def check_page(command: list[str], folder: Path) -> None:
     """Serves a folder at a free port, asks for its page and its manifest, and ends it as a person does."""
-    with subprocess.Popen(
-        [*command, "--port", "0"], cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
+    pipes = {"stdout": subprocess.PIPE, "text": True, "preexec_fn": heed_ctrl_c}
+    with subprocess.Popen([*command, "--port", "0"], cwd=folder, env=environment(), **pipes) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[0]
         with urllib.request.urlopen(address, timeout=30) as response:
@@ -126,6 +144,7 @@ def check_page(command: list[str], folder: Path) -> None:
         with urllib.request.urlopen(address.removesuffix("web/") + "manifest.json", timeout=30) as response:
             assert json.load(response)["precisions"]
         process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 

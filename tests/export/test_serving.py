@@ -257,6 +257,11 @@ def test_the_command_says_what_is_wrong(
     assert capsys.readouterr().err == f"keras-transformer: error: {tmp_path / 'dits'}: no such file or folder.\n"
 
 
+def heed_ctrl_c() -> None:
+    """For a new process: one that was started in the background has Ctrl-C ignored, and its children too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_the_command_serves_until_ctrl_c(folder: Path) -> None:
     """As a person runs it; neither TensorFlow nor Keras is imported."""
     code = f"""
@@ -267,7 +272,7 @@ print([name for name in ("tensorflow", "keras", "ai_edge_litert") if name in sys
 sys.exit(status)
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heed_ctrl_c}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
         first = process.stdout.readline()
         address, _, rest = first.partition(" ")

@@ -12,7 +12,7 @@ from keras_transformer.errors import UserError
 from keras_transformer.training.config import TrainingConfig
 
 EXPLOSION_SHARE = 1.5  # a loss is an explosion above this multiple of its running mean
-FIRST_SHARE = 3.0  # the first loss is an explosion above this multiple of a guess's
+FIRST_SHARE = 20.0  # the first loss is an explosion above this multiple of a guess's, which R-Drop has no part in
 EXPLOSION_NATS = 2.0  # and only so far above it: a loss near 0 may double and mean nothing
 MEMORY = 0.9  # of the running mean, per look: about the last ten
 STEP_BACK_FACTOR = 0.5  # of the learning rate, each time that a training goes back to a checkpoint

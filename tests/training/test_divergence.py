@@ -31,7 +31,7 @@ def test_an_explosion(loss: float, mean: float) -> None:
 
 def test_a_training_that_begins_with_an_explosion() -> None:
     guess = math.log(1000)
-    assert check_loss(20.0, None, guess) == 20.0
+    assert check_loss(120.0, None, guess) == 120.0
     assert check_loss(1.01 * guess, guess, guess) > guess
     with pytest.raises(Diverged, match=r"^the loss is 1\.7e\+07, where guessing has 6\.91$"):
         check_loss(1.7e7, None, guess)

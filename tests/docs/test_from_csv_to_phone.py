@@ -33,6 +33,8 @@ SMALL = {  # what makes it quick: fewer rows, and a model that learns little
     'generated_pairs("train", 20000)': 'generated_pairs("train", 400)',
     "--training.minutes 3": "--training.steps 20 --model.hidden_dim 32 --model.intermediate_dim 32",
     "--training.minutes 30": "--training.steps 20 --model.hidden_dim 32 --model.intermediate_dim 32",
+    "export runs/messages": "export runs/messages --max-loss 100",
+    "export runs/sentences": "export runs/sentences --max-loss 100",
 }
 
 

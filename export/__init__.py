@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "evaluate_artifact": "evaluating",
         "export_ctranslate2": "ctranslate2_format",
         "export_run": "run",
+        "quantize_train": "preparing",
         "open_artifact": "artifact",
     },
 )

@@ -16,6 +16,7 @@ from keras_transformer.errors import UserError
 from keras_transformer.export.artifact import open_artifact
 from keras_transformer.export.folder import check_folder
 from keras_transformer.export.golden import EXACT, golden_source
+from keras_transformer.export.memory import peak_memory
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.verify_folder import GOLDEN, processor
 
@@ -35,8 +36,9 @@ def benchmark(
 
     Returns: `task`, `processor`, `threads`, and in `precisions` for each file `file`, `load_ms`, `median_ms` and
         `p90_ms` (a sentence, over the golden inputs from the test split, or over all if there are none), `sentences`,
-        `file_bytes`, how many of the golden inputs gave just the golden answer, and `reported`: the score that the
-        report has. `profile` and `operators`, if asked for, are further entries of it.
+        `file_bytes`, `peak_memory_bytes` (see `memory.peak_memory`), how many of the golden inputs gave just the golden
+        answer, and `reported`: the score that the report has. `profile` and `operators`, if asked for, are further
+        entries of it.
 
     Raises:
         UserError: this is no artifact folder, or a file in it is damaged.
@@ -86,6 +88,8 @@ def _measure(folder: Path, precision: str, golden: Mapping[str, Any], steps: Ste
         answer = artifact.run(source)
         seconds.append((time.perf_counter() - start, entry["kind"] == "test"))
         equal += answer.is_golden(entry["answers"][precision], tolerance)
+    tested = [entry for entry in inputs if entry["kind"] == "test"] or inputs
+    sources = [golden_source(entry) for entry in tested]
     timed = [one for one, is_test in seconds if is_test] or [one for one, _ in seconds]
     return {
         "file": artifact.path.name,
@@ -94,6 +98,7 @@ def _measure(folder: Path, precision: str, golden: Mapping[str, Any], steps: Ste
         "p90_ms": round(1000 * float(np.percentile(timed, 90)), 3),
         "sentences": len(timed),
         "file_bytes": artifact.path.stat().st_size,
+        "peak_memory_bytes": peak_memory(artifact.path, [source.decode("utf-8", "replace") for source in sources]),
         "golden_inputs": len(inputs),
         "golden_equal": equal,
     }

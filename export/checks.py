@@ -10,9 +10,10 @@ import numpy as np
 
 from keras_transformer.errors import UserError
 from keras_transformer.export import flatbuffer
+from keras_transformer.export.precisions import BY_NAME
 
 VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
-BYTES_PER_WEIGHT = {"float32": 4, "int8": 1}
+LEAST_OF_WEIGHTS = 0.95  # biases that are alike are stored once
 SMALLEST_WEIGHT = 16 * 1024  # bytes; smaller constants may repeat
 SAVED_MODEL_SLACK = 1.05
 ALIGNMENT_TOLERANCE = 1e-3
@@ -27,7 +28,7 @@ def check_file(path: Path, precision: str, expected: Mapping[str, flatbuffer.Sig
 
     Args:
         path: of the file.
-        precision: "float32" or "int8".
+        precision: one of `precisions`.
         expected: the signatures it must have, and no others.
         weights: number of the model's weights.
 
@@ -40,8 +41,8 @@ def check_file(path: Path, precision: str, expected: Mapping[str, flatbuffer.Sig
     check_signatures(model, path.name, expected)
     check_size(path, precision, weights)
     check_weights_once(model, path.name)
-    if precision == "int8":
-        check_quantized(model, path.name)
+    if precision != "float32":
+        check_rewritten(model, path.name, precision)
 
 
 def check_operators(model: Any, name: str) -> None:
@@ -73,8 +74,8 @@ def check_signatures(model: Any, name: str, expected: Mapping[str, flatbuffer.Si
 
 def check_size(path: Path, precision: str, weights: int) -> None:
     """Raises if a file is too small to hold its weights."""
-    size, least = path.stat().st_size, weights * BYTES_PER_WEIGHT[precision]
-    if size < least:
+    size, least = path.stat().st_size, int(weights * BY_NAME[precision].weight_bytes)
+    if size < least * LEAST_OF_WEIGHTS:
         raise ExportError(f"{path.name} has {size:,} bytes, its {weights:,} weights alone take {least:,}")
 
 
@@ -82,7 +83,7 @@ def check_weights_once(model: Any, name: str) -> None:
     """Raises if a large constant stands in a file twice, as it is or transposed."""
     seen: dict[bytes, int] = {}
     for number, values in flatbuffer.constants(model, SMALLEST_WEIGHT).items():
-        if values.dtype not in (np.float32, np.int8) or not values.any():
+        if values.dtype not in (np.float32, np.float16, np.int8) or not values.any():
             continue
         for form in {values.tobytes(), np.ascontiguousarray(np.squeeze(values).T).tobytes()}:
             if form in seen:
@@ -90,20 +91,21 @@ def check_weights_once(model: Any, name: str) -> None:
         seen[values.tobytes()] = number
 
 
-def check_quantized(model: Any, name: str) -> None:
-    """Raises if a matrix product with a constant matrix, or a table of embeddings, is not in 8 bits."""
+def check_rewritten(model: Any, name: str, precision: str) -> None:
+    """Raises if a matrix or a table of embeddings is still float32, or is made float32 again at every step."""
     for number, graph in enumerate(model.subgraphs):
         for operator in graph.operators:
             kind = flatbuffer.operator_name(model, operator)
-            if kind == "DEQUANTIZE" and number > 0 and _constant_size(model, graph, operator.inputs[0]):
-                raise ExportError(f"{name}: {graph.name.decode()} turns int8 values back into float32 at every step")
+            is_back = kind == "DEQUANTIZE" and _constant_size(model, graph, operator.inputs[0]) > 0
+            if is_back and number > 0 and precision != "float16":  # float16 is so once: runtimes see to it
+                raise ExportError(f"{name}: {graph.name.decode()} turns {precision} values back at every step")
             place = {"FULLY_CONNECTED": 1, "GATHER": 0, "EMBEDDING_LOOKUP": 1}.get(kind)
             if place is None:
                 continue
             tensor = graph.tensors[operator.inputs[place]]
             is_large = _constant_size(model, graph, operator.inputs[place]) >= SMALLEST_WEIGHT
             if is_large and flatbuffer.TYPES[tensor.type] == "float32":
-                raise ExportError(f"{name}: a weight of {kind} in {graph.name.decode()} is float32, not int8")
+                raise ExportError(f"{name}: a weight of {kind} in {graph.name.decode()} is float32, not {precision}")
 
 
 def _constant_size(model: Any, graph: Any, tensor: int) -> int:
@@ -115,7 +117,7 @@ def _constant_size(model: Any, graph: Any, tensor: int) -> int:
 def check_saved_model(folder: Path, weights: int) -> None:
     """Raises if a SavedModel's variables take less or more than the weights: they are lost, or stored twice."""
     size = sum(path.stat().st_size for path in folder.glob("variables/variables.data-*"))
-    least = weights * BYTES_PER_WEIGHT["float32"]
+    least = weights * 4
     if not least <= size <= least * SAVED_MODEL_SLACK + SMALLEST_WEIGHT:
         raise ExportError(f"{folder.name} stores {size:,} bytes of variables, its weights take {least:,}")
 
@@ -135,6 +137,26 @@ def check_same(name: str, differences: Sequence[Mapping[str, Any]]) -> None:
         raise ExportError(
             f"{name}: {len(real)} verification sentences have other answers than Keras gives, "
             f"{first['source']!r:.80} first: {first['file']!r:.80} where Keras has {first['keras']!r:.80}"
+        )
+
+
+def check_depends_on_source(name: str, answers: Sequence[bytes], whole: Sequence[bytes]) -> None:
+    """Raises if a file's answers do not change with its sources, as those of the float32 file do.
+
+    Files in few bits have lost their encoder before (https://github.com/tensorflow/tensorflow/issues/117052): they say
+    the same whatever they are given. Each answer is compared with that to the source before it.
+
+    Args:
+        name: of the file.
+        answers: to different sources, in order.
+        whole: those of the float32 file.
+    """
+    changes = [number for number in range(1, len(whole)) if whole[number] != whole[number - 1]]
+    kept = sum(answers[number] != answers[number - 1] for number in changes)
+    if kept < len(changes) / 2:
+        raise ExportError(
+            f"{name}: it does not read its sources: {len(changes) - kept} of {len(changes)} answers are those to "
+            "another source, where float32 has others"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
 from pathlib import Path
@@ -60,33 +61,65 @@ class AlignedBuffer(schema.BufferT):
 
 
 class SharingBuilder(flatbuffers.Builder):
-    """Knows where it wrote what is written once."""
+    """Writes what is the same once: it knows where it wrote it."""
 
     def __init__(self, size: int):
         super().__init__(size)
         self.written: dict[Any, int] = {}
 
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
+        key = (x.dtype.str, x.tobytes())
+        if key not in self.written:
+            self.written[key] = super().CreateNumpyVector(x)
+        return self.written[key]
 
-class SharedQuantization(schema.QuantizationParametersT):
-    """Scales and zero points that are written once for all tensors that have the same: a matrix has many rows, and a
-    tensor in each part of a model that uses it."""
 
-    def Pack(self, builder: SharingBuilder) -> int:
-        parts = (self.scale, self.zeroPoint, self.min, self.max)
-        key = (*(None if part is None else np.asarray(part).tobytes() for part in parts), self.quantizedDimension)
-        if self.details is not None or key not in builder.written:
-            builder.written[key] = super().Pack(builder)
-        return int(builder.written[key])
+@functools.cache
+def _shared(kind: Any) -> Any:
+    """Returns the class of a table, such that those of the same content are written once.
+
+    Most of a model's tensors are alike: a shape and a type. A file may point to one table from many places.
+    """
+
+    def pack(self: Any, builder: SharingBuilder) -> int:
+        key = _content(self)
+        if key not in builder.written:
+            builder.written[key] = kind.Pack(self, builder)
+        return builder.written[key]
+
+    return type(kind.__name__, (kind,), {"Pack": pack, "shared": kind})
+
+
+def _content(value: Any) -> Any:
+    """Returns what tells a table, or a value of one, from others; hashable."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.tobytes()
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_content, value))
+    if hasattr(value, "Pack"):
+        kind = getattr(type(value), "shared", type(value))
+        return kind, tuple((name, _content(part)) for name, part in vars(value).items())
+    return value
+
+
+def _share(owner: Any, name: str) -> None:
+    """Has a table that belongs to another be written once."""
+    table = getattr(owner, name)
+    if table is not None and not hasattr(type(table), "shared"):
+        table.__class__ = _shared(table.__class__)
 
 
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
-    """Writes a `ModelT`."""
+    """Writes a `ModelT`; tables of the same content stand in the file once."""
     for buffer in model.buffers:
         buffer.__class__ = AlignedBuffer
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            if tensor.quantization is not None:
-                tensor.quantization.__class__ = SharedQuantization
+            tensor.shape = None if tensor.shape is None else np.asarray(tensor.shape, np.int32)
+            _share(tensor, "quantization")
+            tensor.__class__ = _shared(schema.TensorT)
+        for operator in graph.operators:
+            _share(operator, "builtinOptions")
     builder = SharingBuilder(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     Path(path).write_bytes(bytes(builder.Output()))
@@ -132,7 +165,10 @@ def signatures(model: Any) -> dict[str, Signature]:
 
 
 def constants(model: Any, smallest: int) -> dict[int, np.ndarray]:
-    """Returns, by the number of its buffer, every constant of at least so many bytes; each buffer once."""
+    """Returns, by the number of its buffer, every constant of at least so many bytes; each buffer once.
+
+    Those of 4 bits come as the bytes they are packed in.
+    """
     found = {}
     for graph in model.subgraphs:
         for tensor in graph.tensors:
@@ -140,7 +176,11 @@ def constants(model: Any, smallest: int) -> dict[int, np.ndarray]:
             if data is not None and len(data) >= smallest and tensor.buffer not in found:
                 dtype = TYPES[tensor.type]
                 raw = np.asarray(data, np.uint8)
-                whole = np.frombuffer(raw.tobytes(), dtype) if dtype in ("float32", "int8", "int32") else raw
+                if dtype == "int4":
+                    found[tensor.buffer] = raw
+                    continue
+                known = ("float32", "float16", "int8", "int32")
+                whole = np.frombuffer(raw.tobytes(), dtype) if dtype in known else raw
                 found[tensor.buffer] = whole.reshape([int(size) for size in tensor.shape])
     return found
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -87,6 +88,13 @@ class LabelExport(TaskExport):
     def described(self, signature: Signature) -> dict[str, Any]:
         return with_meanings(signature, MEANINGS)
 
+    @property
+    def exported_model(self) -> keras.Model:
+        return self.predictor.model
+
+    def model_inputs(self, texts: Sequence[str], steps: Steps) -> Iterator[dict[str, np.ndarray]]:
+        return encoded_texts(self.predictor.tokenizer, texts, self.limits["max_source_pieces"])
+
     def expected(self, sources: Sequence[bytes], steps: Steps, text: str) -> list[Labelled]:
         predictor, names = self.predictor, list(self.predictor.labels)
         # An empty text is padding alone, and here as much of it as in the smallest size of a file.
@@ -111,6 +119,12 @@ class LabelExport(TaskExport):
                 shown_source = source.decode("utf-8", "replace")
                 listed.append({"index": index, "source": shown_source, **texts, "tie": tie})
         return listed
+
+    def agree(self, one: Labelled, other: Labelled) -> bool:
+        """Returns whether the labels are the same, or the numbers of a model of numbers nearly so."""
+        if self.predictor.kind == "regression":
+            return _near(one.probabilities, other.probabilities)
+        return set(one.labels) == set(other.labels)
 
     def verify_more(
         self,
@@ -153,6 +167,14 @@ class LabelExport(TaskExport):
 def text_inputs(max_source_bytes: int) -> dict[str, TensorSpec]:
     """Returns what the main signature takes."""
     return {"text": TensorSpec("uint8", (1, max_source_bytes)), "text_length": TensorSpec("int32", (1,))}
+
+
+def encoded_texts(tokenizer: Any, texts: Sequence[str], pieces: int) -> Iterator[dict[str, np.ndarray]]:
+    """Yields what an encoder is called with for each text that is not empty: so many of its pieces, one row."""
+    for text in texts:
+        if text:
+            ids = tokenizer.encode(text.encode("utf-8", "surrogatepass"))[:pieces]
+            yield {"ids": ids[None].astype(np.int32)}
 
 
 def default_room(max_length: int) -> int:

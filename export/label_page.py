@@ -18,7 +18,7 @@ GOLDEN = (
     "labels and its status are, and its numbers nearly; a quantised file may round otherwise on another runtime."
 )
 
-AGREEMENT = "Agreement: sentences to which a file gives the labels that Keras gives."
+AGREEMENT = "Agreement: sentences to which a file gives the labels that Keras gives, and float32."
 
 CASES = """
 - **Empty text** (`text_length` 0): never an error; what the model says of nothing is of little use.

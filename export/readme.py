@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from string import Template
 from typing import Any
 
+from keras_transformer.export.gate import forced, refusals
+from keras_transformer.export.precisions import BY_NAME
 from keras_transformer.export.task import Task
 
 TEXT = Template("""\
@@ -19,11 +21,11 @@ $files
 
 ## Score, size and speed
 
-On $sentences sentences of the test split. $timing; $processor.
+On $sentences sentences of the test split. $timing; $processor. Memory: $memory.
 
 $results
 
-$agreement
+$gate$agreement
 
 ## The signature `$signature`
 
@@ -47,8 +49,7 @@ $saved_model
 """)
 
 FILES = {
-    "model.tflite": "float32",
-    "model.int8.tflite": "weights in 8 bits",
+    **{precision.file: precision.weights for precision in BY_NAME.values()},
     "saved_model/": "for TensorFlow and TensorFlow Serving",
     "manifest.json": "signatures, limits, versions, and the SHA-256 of every file",
     "golden.json": "inputs with the answers each file must give, and how exactly",
@@ -57,6 +58,7 @@ FILES = {
     "web/": "a page that runs the files in a browser: `keras-transformer serve` shows, `keras-transformer web` adds it",
 }
 EXAMPLE = "Hello."
+AGREEMENTS = ("agreement_with_keras", "agreement_with_float32")
 
 
 def make_readme(manifest: Mapping[str, Any], report: Mapping[str, Any], task: Task, example: str = EXAMPLE) -> str:
@@ -92,8 +94,10 @@ def make_readme(manifest: Mapping[str, Any], report: Mapping[str, Any], task: Ta
         files=markdown_table(["file", "what it is"], [[f"`{name}`", what] for name, what in shown]),
         sentences=f"{report['sentences']:,}",
         timing=report["timing"][0].upper() + report["timing"][1:],
+        memory=report["memory"],
         processor=report["machine"]["processor"],
         results=_results(report, task),
+        gate="".join(f"{line}\n\n" for line in _gate(report)),
         agreement=filled(page.agreement),
         signature_text=filled(page.signature),
         tensors=tensors(manifest["signatures"][task.signature]),
@@ -122,18 +126,35 @@ def markdown_table(head: list[str], rows: list[list[str]]) -> str:
 
 def _results(report: Mapping[str, Any], task: Task) -> str:
     scores = [name for name in task.shown if name in report["results"]["keras"]]
-    head = ["", *(task.shown[name] for name in scores), "agreement, %", "ms a sentence", "MB"]
+    head = [
+        "",
+        *(task.shown[name] for name in scores),
+        "as Keras, %",
+        "as float32, %",
+        "ms a sentence",
+        "MB",
+        "memory, MB",
+    ]
     rows = [
         [
             "Keras" if name == "keras" else name,
             *(f"{found[score]:.2f}" for score in scores),
-            f"{found['agreement_with_keras']:.2f}" if "agreement_with_keras" in found else "",
+            *(f"{found[one]:.2f}" if one in found else "" for one in AGREEMENTS),
             "not measured" if found["ms_per_sentence"] is None else f"{found['ms_per_sentence']:.2f}",
             f"{found['file_bytes'] / 1e6:.2f}",
+            f"{found['peak_memory_bytes'] / 1e6:.1f}" if found.get("peak_memory_bytes") else "",
         ]
         for name, found in report["results"].items()
     ]
     return markdown_table(head, rows)
+
+
+def _gate(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what is to be said of precisions that lose more than is allowed."""
+    for line in refusals(report):
+        yield f"**Left out**: {line}."
+    for line in forced(report):
+        yield f"**Kept by force**: {line}."
 
 
 def _snippets(snippets: Mapping[str, tuple[str, str, str]], names: Mapping[str, Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 
 from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.checks import check_finite
+from keras_transformer.export.gate import REFERENCE, Gate, losses
+from keras_transformer.export.memory import MEASURED, peak_memory
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.subprocesses import run_module
 from keras_transformer.export.task import TaskExport
@@ -25,19 +27,30 @@ LISTED = 20  # differences shown for each file
 KERAS = "keras"
 
 
-def make_report(export: TaskExport, files: Mapping[str, Artifact], run: Path, steps: Steps) -> dict[str, Any]:
+def make_report(
+    export: TaskExport,
+    files: Mapping[str, Artifact],
+    run: Path,
+    steps: Steps,
+    gate: Gate,
+    asked: Collection[str],
+) -> dict[str, Any]:
     """Scores and times Keras and each file on the same sentences.
 
     Args:
         export: the run, with the examples of its test split.
-        files: an opened file for each precision.
+        files: an opened file for each precision, float32 among them.
         run: its folder.
         steps: told of the progress.
+        gate: what a precision may lose.
+        asked: the precisions that are wanted.
 
-    Returns: what `report.json` holds: how it was measured, and in `results`, for "keras" and each precision, the
-        scores, `ms_per_sentence`, `file_bytes`; for files also `agreement_with_keras` (percent of equal answers) and
+    Returns: what `report.json` holds: how it was measured, and in `results`, for "keras" and each precision asked for,
+        the scores, `ms_per_sentence`, `file_bytes`; for files also `peak_memory_bytes`, `loss` (points of the headline
+        less than float32), `agreement_with_float32` and `agreement_with_keras` (percent of equal answers), and
         `differences` (Keras's answer cut where the file's is), of which `ties` and the first few `shown`; and how many
-        sources and answers were cut for want of room, which the scores count as they are.
+        sources and answers were cut for want of room, which the scores count as they are. `gate` has `max_loss`,
+        `forced`, the precisions that lose more and stay, and `refused`, the same entries of those that go.
 
     Raises:
         ExportError: a score is no number.
@@ -45,23 +58,32 @@ def make_report(export: TaskExport, files: Mapping[str, Artifact], run: Path, st
     """
     sources = [text.encode("utf-8", "surrogatepass") for text in export.texts]
     expected = export.expected(sources, steps, "Keras on the test split")
-    results = {KERAS: {**export.scores(expected), **_keras_time(export, run)}}
+    keras = {**export.scores(expected), **_keras_time(export, run)}
+    results: dict[str, dict[str, Any]] = {}
+    whole: list[Any] = []
     for precision, artifact in files.items():
         timed = file_answers(artifact, sources, steps, f"{precision} on the test split")
         answers = [answer for answer, _ in timed]
         for text, answer in zip(export.texts, answers, strict=True):
             check_finite(artifact.path.name, text, answer.numbers)
+        whole = answers if precision == REFERENCE else whole
         unlike = export.differences(sources, expected, answers)
         results[precision] = {
             **export.scores(answers),
             "ms_per_sentence": round(1000 * float(np.median([seconds for _, seconds in timed])), 3),
             "file_bytes": artifact.path.stat().st_size,
+            "peak_memory_bytes": peak_memory(artifact.path, export.texts),
+            "agreement_with_float32": _agreement(export, answers, whole),
             "agreement_with_keras": round(100 * (1 - len(unlike) / len(sources)), 2),
             **export.counts(answers),
             "differences": len(unlike),
             "ties": sum(found["tie"] for found in unlike),
             "shown": unlike[:LISTED],
         }
+    for precision, loss in losses(results, export.headline).items():
+        results[precision]["loss"] = loss
+    refused = [name for name in gate.refused(results, export.headline) if name in asked]
+    forced = refused if gate.force_precision else []
     return {
         "task": export.task.name,
         "headline": export.headline,
@@ -69,9 +91,25 @@ def make_report(export: TaskExport, files: Mapping[str, Artifact], run: Path, st
         **export.measured,
         "timing": f"median milliseconds a sentence, batch 1, one thread; Keras: the first {TIMED_IN_KERAS} sentences, "
         "each timed on its second call",
+        "memory": f"peak of a fresh process that opens the file and runs the first {MEASURED} sentences, in bytes more "
+        "than before; one thread",
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform()},
-        "results": results,
+        "results": {
+            KERAS: keras,
+            **{name: results[name] for name in results if name in asked and name not in set(refused) - set(forced)},
+        },
+        "gate": {
+            "max_loss": gate.max_loss,
+            "forced": forced,
+            "refused": {name: results[name] for name in refused if name not in forced},
+        },
     }
+
+
+def _agreement(export: TaskExport, answers: Sequence[Any], whole: Sequence[Any]) -> float:
+    """Returns the percentage of answers that are those of float32."""
+    equal = sum(export.agree(one, other) for one, other in zip(answers, whole, strict=True))
+    return round(100 * equal / len(whole), 2)
 
 
 def _keras_time(export: TaskExport, run: Path) -> dict[str, Any]:

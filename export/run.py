@@ -15,14 +15,18 @@ from keras_transformer.export import checks, verify_folder
 from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.associated import add_associated
 from keras_transformer.export.convert import convert
+from keras_transformer.export.gate import REFERENCE, Gate, forced, refusals
 from keras_transformer.export.golden import make_golden
 from keras_transformer.export.manifest import make_manifest, whole_manifest
-from keras_transformer.export.precisions import FILES, PRECISIONS
+from keras_transformer.export.observing import TEXTS as OBSERVED_TEXTS
+from keras_transformer.export.observing import observe
+from keras_transformer.export.precisions import DEFAULT, FILES, PRECISIONS, STATIC
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.readme import make_readme
 from keras_transformer.export.report import make_report
 from keras_transformer.export.saved_model import save_functions
 from keras_transformer.export.sentences import Sentence, verification_sentences
+from keras_transformer.export.static import write_static
 from keras_transformer.export.target import check_target, new_folder
 from keras_transformer.export.task import TaskExport
 from keras_transformer.export.tasks import read_task
@@ -37,29 +41,33 @@ TEST_LIMIT = 1000
 def export_run(
     run: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    precisions: Sequence[str] = PRECISIONS,
+    precisions: Sequence[str] = DEFAULT,
     force: bool = False,
     test_limit: int = TEST_LIMIT,
+    max_loss: float = Gate.max_loss,
+    force_precision: bool = Gate.force_precision,
     web: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
     """Makes an artifact folder of a run, with every file checked and measured, and returns its report.
 
-    The folder appears when all is done and well; an interruption or a failed check leaves nothing under its name.
+    The folder appears when all is done and well; an interruption or a failed check leaves nothing under its name. A
+    precision that loses too much of the score is left out of it, which the report tells under `gate`.
 
     Args:
         run: the run's directory.
         output: folder to make.
-        precisions: which `.tflite` files: "float32", "int8".
+        precisions: which `.tflite` files; see `precisions`.
         force: whether to replace an artifact folder that stands at `output`.
         test_limit: score and time on so many examples of the test split.
+        max_loss, force_precision: see `Gate`.
         web: whether to add a web page that runs the files. Where LiteRT.js, which it needs, is neither in the cache nor
             to be had from npm, there is none, and that is said.
         **options: what else can be chosen for the run's task: see `TextOptions`.
 
     Raises:
         UserError: the run cannot be used, `output` exists, or an argument is wrong.
-        ExportError: the files would not be right; see `checks`.
+        ExportError: the files would not be right, see `checks`; or the gate refuses every precision asked for.
 
     Example:
         ```python
@@ -68,19 +76,21 @@ def export_run(
     """
     output, steps = Path(output), Steps()
     _check_precisions(precisions)
+    gate = Gate(max_loss, force_precision)
     directory = RunDirectory(run)
     directory.check_trained()
     task, config = read_task(directory)
     chosen = task.options(options)
     check_target(output, force)
     export = task.export(directory, config, chosen, test_limit)
+    validation = _validation(directory, export.text_field) if STATIC in precisions else []
     with new_folder(output, force) as folder:
         saved_model = save_model(export, folder, steps)
-        files = make_files(export, folder, output, steps)
+        files = make_files(export, folder, output, precisions, validation, steps)
         sentences = verification_sentences(export.texts, export.max_source_bytes)
         answers = verify(export, files, sentences, steps)
-        files = _keep(files, precisions)
-        report = make_report(export, files, directory.path, steps)
+        report = make_report(export, files, directory.path, steps, gate, precisions)
+        files = _keep(files, report)
         write_json(folder / "golden.json", make_golden(task.page.golden, sentences, answers, list(files)))
         shutil.copyfile(verify_folder.__file__, folder / "verify.py")
         write_json(folder / "report.json", report)
@@ -104,17 +114,24 @@ def save_model(export: TaskExport, folder: Path, steps: Steps) -> dict[str, Any]
     return described
 
 
-def make_files(export: TaskExport, folder: Path, output: Path, steps: Steps) -> dict[str, Artifact]:
+def make_files(
+    export: TaskExport, folder: Path, output: Path, precisions: Sequence[str], validation: Sequence[str], steps: Steps
+) -> dict[str, Artifact]:
     """Converts to a `.tflite` file of every precision, checks what is in them, and opens them.
 
-    All of them whatever was asked for: float32 is what tells whether the graph is right.
+    float32 whatever was asked for: it tells whether the graph is right, and what the others lose. `validation` are
+    texts on which scales of activations are set, where they are.
     """
-    paths = {precision: folder / name for precision, name in FILES.items()}
+    paths = {name: folder / file for name, file in FILES.items() if name in (REFERENCE, *precisions)}
     with steps.step("conversion to TFLite"):
         graph = folder / ".lite"
         save_functions(*export.lite(), graph)
-        convert(graph, list(export.signatures), paths, output.with_name(f"{output.name}.conversion.log"))
+        converted = {name: path for name, path in paths.items() if name != STATIC}
+        convert(graph, list(export.signatures), converted, output.with_name(f"{output.name}.conversion.log"))
         shutil.rmtree(graph)
+    if STATIC in paths:
+        observed = observe(export.exported_model, export.model_inputs(validation, steps))
+        write_static(paths[REFERENCE], paths[STATIC], observed)
     for precision, path in paths.items():
         checks.check_file(path, precision, export.signatures, export.weights)
         add_associated(path, export.about)
@@ -141,22 +158,37 @@ def verify(
     for precision, artifact in files.items():
         for sentence, answer in zip(sentences, answers[precision], strict=True):
             checks.check_finite(artifact.path.name, sentence.kind, answer.numbers)
-    artifact = files["float32"]
+    for precision, artifact in files.items():
+        if precision != REFERENCE:
+            export.verify_precision(artifact, answers[precision], answers[REFERENCE])
+    artifact = files[REFERENCE]
     cut = [source[: artifact.max_source_bytes] for source in sources]
     expected = export.expected(cut, steps, "verification by Keras")
-    unlike = export.differences(cut, expected, answers["float32"])
+    unlike = export.differences(cut, expected, answers[REFERENCE])
     checks.check_same(artifact.path.name, unlike)
-    export.verify_more(artifact, sentences, expected, answers["float32"], steps)
+    export.verify_more(artifact, sentences, expected, answers[REFERENCE], steps)
     steps.say(f"float32 gives Keras's answers on {len(cut) - len(unlike)} of {len(cut)} texts, {len(unlike)} ties")
     return answers
 
 
-def _keep(files: Mapping[str, Artifact], precisions: Sequence[str]) -> dict[str, Artifact]:
-    """Deletes the files that were not asked for, and returns the others."""
+def _validation(run: RunDirectory, field: str) -> list[str]:
+    """Returns the texts of the validation split that activations are observed on."""
+    return [text for (text,) in run.read_rows("validation", [field])[:OBSERVED_TEXTS]]
+
+
+def _keep(files: Mapping[str, Artifact], report: Mapping[str, Any]) -> dict[str, Artifact]:
+    """Deletes the files that were not asked for or were refused, and returns the others.
+
+    Raises:
+        ExportError: there are none.
+    """
+    kept = {precision: artifact for precision, artifact in files.items() if precision in report["results"]}
+    if not kept:
+        raise checks.ExportError("\n".join(refusals(report)))
     for precision, artifact in files.items():
-        if precision not in precisions:
+        if precision not in kept:
             artifact.path.unlink()
-    return {precision: artifact for precision, artifact in files.items() if precision in precisions}
+    return kept
 
 
 def _check_precisions(precisions: Sequence[str]) -> None:
@@ -173,4 +205,6 @@ def _say_results(report: Mapping[str, Any], output: Path, steps: Steps) -> None:
         speed = "" if found["ms_per_sentence"] is None else f", {found['ms_per_sentence']:.2f} ms a sentence"
         score = f"{report['headline']} {found[report['headline']]:.2f}"
         steps.say(f"{name}: {score}{speed}, {found['file_bytes'] / 1e6:.2f} MB")
+    for line in forced(report):
+        steps.say(f"forced: {line}")
     steps.say(f"{output} is ready")

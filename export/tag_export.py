@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -13,7 +14,7 @@ from keras import ops
 from keras_transformer.export.encoder_module import FEW_PIECES
 from keras_transformer.export.flatbuffer import Signature, TensorSpec
 from keras_transformer.export.label_export import MEANINGS as LABEL_MEANINGS
-from keras_transformer.export.label_export import default_room, text_inputs
+from keras_transformer.export.label_export import default_room, encoded_texts, text_inputs
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.saved_model import Function
@@ -85,6 +86,13 @@ class TagExport(TaskExport):
     def described(self, signature: Signature) -> dict[str, Any]:
         return with_meanings(signature, MEANINGS)
 
+    @property
+    def exported_model(self) -> keras.Model:
+        return self.predictor.model
+
+    def model_inputs(self, texts: Sequence[str], steps: Steps) -> Iterator[dict[str, np.ndarray]]:
+        return encoded_texts(self.predictor.tokenizer, texts, self.limits["max_source_pieces"])
+
     def expected(self, sources: Sequence[bytes], steps: Steps, text: str) -> list[TaggedWords]:
         return [self._answer(source) for source in steps.track(sources, text)]
 
@@ -100,6 +108,9 @@ class TagExport(TaskExport):
                 texts.update({"keras": marked(source, ours), "file": marked(source, theirs)})
                 listed.append({"index": index, **texts, "tie": self._is_tie(source, ours, theirs)})
         return listed
+
+    def agree(self, one: TaggedWords, other: TaggedWords) -> bool:
+        return (one.tags, one.words) == (other.tags, other.words)
 
     def verify_more(
         self,

@@ -19,7 +19,7 @@ GOLDEN = (
     "tags, places and status are; a quantised file may round otherwise on another runtime and give a word another tag."
 )
 
-AGREEMENT = "Agreement: sentences to all of whose words a file gives the labels that Keras gives."
+AGREEMENT = "Agreement: sentences to all of whose words a file gives the labels that Keras gives, and float32."
 
 CASES = """
 - **Empty text** (`text_length` 0), or nothing but spaces: no words.

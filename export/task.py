@@ -17,6 +17,7 @@ from keras_transformer.errors import UserError, close_matches
 from keras_transformer.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
     from keras_transformer.export.artifact import Artifact
@@ -144,8 +145,10 @@ class TaskExport(ABC):
         measured: for the report, how the scores were taken.
         labels: for the manifest and the files, names of the answers, if they have a fixed set.
         labelled: the output whose last axis has the labels.
+        text_field: what the text of an example is called in the run's splits.
     """
 
+    text_field: str = "text"
     signatures: dict[str, Signature]
     max_source_bytes: int
     limits: dict[str, Any]
@@ -187,8 +190,8 @@ class TaskExport(ABC):
 
     @property
     def weights(self) -> int:
-        """How many weights the model has."""
-        return int(self.predictor.model.count_params())
+        """How many weights the files hold: fewer than the model has where normalisations are folded."""
+        return int(self.exported_model.count_params())
 
     # What goes into the folder
 
@@ -204,6 +207,18 @@ class TaskExport(ABC):
     def described(self, signature: Signature) -> dict[str, Any]:
         """Returns a signature of the `.tflite` files as the manifest holds it."""
 
+    @property
+    @abstractmethod
+    def exported_model(self) -> keras.Model:
+        """The model in the `.tflite` files; not the run's own where that was folded."""
+
+    @abstractmethod
+    def model_inputs(self, texts: Sequence[str], steps: Steps) -> Iterator[Any]:
+        """Yields what `exported_model` is called with for each text: one row without padding, not for an empty text.
+
+        For a decoder that is its own answer too.
+        """
+
     # What must be answered. An answer of Keras is of a type of the task; one of a file is what `Artifact.run` returns.
 
     @abstractmethod
@@ -216,6 +231,23 @@ class TaskExport(ABC):
     ) -> list[dict[str, Any]]:
         """Returns where the answers of a file, `found`, are not Keras's: `index`, `source`, `keras`, `file` (as text)
         and `tie`, which is whether Keras itself is undecided between the two."""
+
+    @abstractmethod
+    def agree(self, one: Any, other: Any) -> bool:
+        """Returns whether two files give the same answer, as people see it."""
+
+    def verify_precision(self, artifact: Any, found: Sequence[Any], whole: Sequence[Any]) -> None:
+        """Verifies a file of another precision than float32, whose score may yet be refused.
+
+        Args:
+            artifact: the file.
+            found: its answers to the verification sentences.
+            whole: those of the float32 file.
+
+        Raises:
+            ExportError: it is not right.
+        """
+        return None
 
     @abstractmethod
     def verify_more(

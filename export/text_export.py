@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_transformer.export import checks, saved_model
@@ -38,6 +40,7 @@ class TextExport(TaskExport):
 
     task: TextTask
     predictor: TextToText
+    text_field = "source"
 
     def __init__(
         self,
@@ -67,11 +70,6 @@ class TextExport(TaskExport):
         self.signatures = lite_signatures(predictor, self.room, task.signature, self.search)
         self._lean = lean(predictor)
 
-    @property
-    def weights(self) -> int:
-        """How many weights the files hold: fewer than the model has where normalisations are folded."""
-        return int(self._lean.model.count_params())
-
     def saved_model(self) -> tuple[tf.Module, dict[str, Function], dict[str, Any]]:
         module = TextModule(self._lean, self.search, self.room.align_heads)
         functions = module.functions(self.task.signature)
@@ -84,6 +82,19 @@ class TextExport(TaskExport):
     def described(self, signature: Signature) -> dict[str, Any]:
         return described(signature)
 
+    @property
+    def exported_model(self) -> keras.Model:
+        return self._lean.model
+
+    def model_inputs(self, texts: Sequence[str], steps: Steps) -> Iterator[dict[str, np.ndarray]]:
+        tokenizer, places = self.predictor.tokenizer, self.predictor.max_source_length
+        sources = [text.encode("utf-8", "surrogatepass") for text in texts if text]
+        answers = self.expected(sources, steps, "Keras on validation texts")
+        for source, answer in zip(sources, answers, strict=True):
+            target = np.concatenate([[tokenizer.start_id], answer.ids]).astype(np.int32)
+            ids = tokenizer.encode(source)[:places].astype(np.int32)
+            yield {"source_ids": ids[None], "target_ids": target[None]}
+
     def expected(self, sources: Sequence[bytes], steps: Steps, text: str) -> list[KerasAnswer]:
         return keras_answers(self.predictor, sources, best_of(self.search), steps, text, self.places)
 
@@ -91,6 +102,9 @@ class TextExport(TaskExport):
         self, sources: Sequence[bytes], expected: Sequence[KerasAnswer], found: Sequence[RawAnswer]
     ) -> list[dict[str, Any]]:
         return differences(self.predictor, sources, expected, found, self.room.max_target_bytes, self.places)
+
+    def agree(self, one: RawAnswer, other: RawAnswer) -> bool:
+        return one.text == other.text
 
     def scores(self, answers: Sequence[KerasAnswer | RawAnswer]) -> dict[str, Any]:
         outputs = [answer.text.decode("utf-8", "replace") for answer in answers]
@@ -101,6 +115,11 @@ class TextExport(TaskExport):
             "sources_cut": sum(bool(answer.status & SOURCE_CUT) for answer in answers),
             "answers_cut": sum(bool(answer.status & TARGET_CUT) for answer in answers),
         }
+
+    def verify_precision(self, artifact: TextArtifact, found: Sequence[RawAnswer], whole: Sequence[RawAnswer]) -> None:
+        """Checks that the answers still depend on the sources."""
+        texts = ([answer.text for answer in answers] for answers in (found, whole))
+        checks.check_depends_on_source(artifact.path.name, *texts)
 
     def verify_more(
         self,

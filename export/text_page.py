@@ -21,7 +21,7 @@ GOLDEN = (
 )
 
 AGREEMENT = """
-Agreement: sentences on which a file's answer is Keras's, byte for byte, where Keras's is cut at
+Agreement: sentences on which a file's answer is Keras's, and float32's, byte for byte, where Keras's is cut at
 $max_target_bytes bytes too; the scores of Keras are those of its whole answers.
 """
 

@@ -37,7 +37,9 @@ from keras_transformer._threads import use_one_thread_an_operation
 from keras_transformer._tune_lr import add_sweep_flags, tune
 from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export.address import HOST, PORT
-from keras_transformer.export.precisions import PRECISIONS
+from keras_transformer.export.gate import raise_refusals
+from keras_transformer.export.precisions import DEFAULT as DEFAULT_PRECISIONS
+from keras_transformer.export.precisions import PRECISIONS, TRAINED
 from keras_transformer.training.run_directory import RunDirectory
 
 PROGRAM = "keras-transformer"
@@ -241,6 +243,8 @@ def _search_option(arguments: argparse.Namespace) -> dict[str, Any]:
 
 OF_FILES = {
     "precision": "--precision",
+    "max_loss": "--max-loss",
+    "force_precision": "--force-precision",
     "max_source_bytes": "--max-source-bytes",
     "max_target_bytes": "--max-target-bytes",
     "cut": "--cut",
@@ -267,9 +271,25 @@ def export(arguments: argparse.Namespace) -> int:
             raise UserError("CTranslate2 is told how to search when it runs: leave search options out of its export")
         exporting.export_ctranslate2(arguments.run, arguments.output, force=arguments.force)
         return 0
-    precisions = given.pop("precision", list(PRECISIONS))
+    precisions = given.pop("precision", list(DEFAULT_PRECISIONS))
     with named_as_given():
-        exporting.export_run(arguments.run, arguments.output, precisions, force=arguments.force, **given, **search)
+        report = exporting.export_run(
+            arguments.run, arguments.output, precisions, force=arguments.force, **given, **search
+        )
+    raise_refusals(report, arguments.run, arguments.output)
+    return 0
+
+
+def quantize_train(arguments: argparse.Namespace) -> int:
+    recipe = task_of(arguments.run)
+    RunDirectory(arguments.run).check_trained()  # before TensorFlow is imported
+    RunDirectory(arguments.output).check_free()
+    _prepare_machine()
+    exporting = importlib.import_module("keras_transformer.export")
+    given = {name: value for name in ("steps", "learning_rate") if (value := getattr(arguments, name)) is not None}
+    module = importlib.import_module(f"keras_transformer.recipes.{recipe}")
+    result = exporting.quantize_train(module, arguments.run, arguments.output, arguments.precision, **given)
+    _print_result(result)
     return 0
 
 
@@ -400,6 +420,9 @@ def build_parsers() -> tuple[Parser, dict[str, Parser]]:
     _add_evaluate(command(evaluate, "score the model of a run directory on test data"))
     _add_predict(command(predict, "run a model on text, line by line"))
     _add_export(command(export, "make an artifact folder of a run directory: SavedModel, TFLite, report"))
+    _add_quantize_train(
+        command(quantize_train, "train a run's model a little more, so that it loses less in few bits: a new run")
+    )
     _add_benchmark(command(benchmark, "measure the files of an artifact folder"))
     _add_web(command(web, "add the web page to an artifact folder, or renew it"))
     _add_serve(command(serve, "show an artifact folder's web page at an address of this machine"))
@@ -466,7 +489,20 @@ def _add_export(parser: Parser) -> None:
         nargs="+",
         type=_precision,
         metavar="NAME",
-        help=f"which .tflite files to make: {listed(PRECISIONS)} (default: all)",
+        help=f"which .tflite files to make: {listed(PRECISIONS)} (default: {listed(DEFAULT_PRECISIONS)})",
+    )
+    parser.add_argument(
+        "--max-loss",
+        metavar="POINTS",
+        type=_points,
+        help="leave out a precision that has more points than these less than float32 of BLEU, ROUGE-L, accuracy or F1 "
+        "(default: 0.3)",
+    )
+    parser.add_argument(
+        "--force-precision",
+        action="store_true",
+        default=None,
+        help="keep a precision that loses more; the report says so",
     )
     parser.add_argument(
         "--format",
@@ -507,6 +543,22 @@ def _add_export(parser: Parser) -> None:
     add_align_flags(parser, "add a signature that says which words of a text each word of an answer looks at")
     parser.add_argument("--force", action="store_true", help="replace the folder if it exists")
     add_search_flags(parser)
+
+
+def _add_quantize_train(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="run directory that train left")
+    parser.add_argument("--output", metavar="RUN", required=True, help="run directory to make")
+    parser.add_argument(
+        "--precision",
+        metavar="NAME",
+        required=True,
+        type=_trained,
+        help=f"what it is to be exported in: {listed(list(TRAINED))}",
+    )
+    parser.add_argument("--steps", metavar="N", type=_count, help="updates of the weights (default: 1000)")
+    parser.add_argument(
+        "--learning-rate", metavar="RATE", type=_rate, help="at first, it goes down to 0 (default: 0.0002)"
+    )
 
 
 def _add_benchmark(parser: Parser) -> None:
@@ -550,6 +602,34 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return rate
+
+
+def _trained(text: str) -> str:
+    if text not in TRAINED:
+        known = listed(list(TRAINED))
+        matches = close_matches(text, TRAINED)
+        raise argparse.ArgumentTypeError(f"no training is for {text!r}.{matches} There are: {known}.")
+    return text
+
+
+def _points(text: str) -> float:
+    try:
+        points = float(text)
+    except ValueError:
+        points = -1.0
+    if not 0 <= points < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of points, 0 or more, got {text!r}")
+    return points
 
 
 def _port(text: str) -> int:

@@ -24,7 +24,9 @@ from keras_transformer.cli import main
 from keras_transformer.config import describe, fields_of
 from keras_transformer.errors import UserError
 
-COMMANDS = ["train", "tune-lr", "evaluate", "predict", "export", "benchmark", "web", "serve", "runs", "report"]
+COMMANDS = [
+    "train", "tune-lr", "evaluate", "predict", "export", "quantize-train", "benchmark", "web", "serve", "runs", "report"
+]  # fmt: skip
 
 
 @dataclass
@@ -111,7 +113,14 @@ def export_room(monkeypatch: pytest.MonkeyPatch, calls: list[Any]) -> Shouting:
     """Stands in for `keras_transformer.export`."""
     model = Shouting()
     room: Any = types.ModuleType("keras_transformer.export")
-    room.export_run = lambda *given, **options: calls.append((given, options))
+
+    def export_run(*given: Any, **options: Any) -> dict[str, Any]:
+        calls.append((given, options))
+        lost = {"int4": {"bleu": 38.5, "loss": 1.5}} if options.get("max_loss") == 0.5 else {}
+        return {"headline": "bleu", "gate": {"max_loss": 0.5, "forced": [], "refused": lost}}
+
+    room.export_run = export_run
+    room.quantize_train = lambda *given, **options: calls.append((*given, options)) or {"bleu": 40.0}
     room.benchmark = lambda folder, **asked: {"folder": folder, **asked}
     room.open_artifact = lambda *given: calls.append(given) or model
     monkeypatch.setitem(sys.modules, "keras_transformer.export", room)
@@ -202,8 +211,18 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
         ),
         (
             ["export", "runs/mine", "--output", "dist", "--precision", "int9"],
-            "argument --precision: no precision 'int9'. Did you mean 'int8'? There are: float32, int8. "
-            "(see `keras-transformer export --help`)",
+            "argument --precision: no precision 'int9'. Did you mean 'int8' or 'int4'? There are: "
+            "float32, float16, int8, int8_static, int4. (see `keras-transformer export --help`)",
+        ),
+        (
+            ["export", "runs/mine", "--output", "dist", "--max-loss", "none"],
+            "argument --max-loss: expected a number of points, 0 or more, got 'none' (see `keras-transformer export "
+            "--help`)",
+        ),
+        (
+            ["quantize-train", "runs/mine", "--output", "runs/new", "--precision", "float16"],
+            "argument --precision: no training is for 'float16'. There are: int8, int8_static, int4. "
+            "(see `keras-transformer quantize-train --help`)",
         ),
     ],
 )
@@ -297,6 +316,30 @@ def test_export(export_room: Shouting, calls: list[Any], run: str) -> None:
         ),
         (("runs/mine", "dist", ["float32", "int8"]), {"force": False, "web": False}),
     ]
+
+
+def test_a_refused_precision_is_told_at_the_end(
+    capfd: pytest.CaptureFixture[str], export_room: Shouting, calls: list[Any], run: str
+) -> None:
+    lines = errors_of(capfd, "export", "runs/mine", "--output", "dist", "--precision", "int4", "--max-loss", "0.5")
+    assert lines[0] == "int4 has 38.50 bleu, 1.50 less than float32, more than the 0.5 allowed: left out of dist"
+    assert lines[1].startswith("to have it all the same, give --force-precision, or a larger --max-loss; to have it ")
+    assert lines[1].endswith("keras-transformer quantize-train runs/mine --output runs/mine-int4 --precision int4")
+    assert len(lines) == 2
+    assert main(["export", "runs/mine", "--output", "dist", "--force-precision"]) == 0
+    assert calls[-1] == (("runs/mine", "dist", ["float32", "int8"]), {"force": False, "force_precision": True})
+
+
+def test_quantize_train(
+    capfd: pytest.CaptureFixture[str], recipes: Path, export_room: Shouting, calls: list[Any], run: str
+) -> None:
+    command = ["quantize-train", "runs/mine", "--output", "runs/new", "--precision", "int4"]
+    assert main([*command, "--steps", "7", "--learning_rate", "0.001"]) == 0
+    recipe = sys.modules["keras_transformer.recipes.translation"]
+    assert calls == [(recipe, "runs/mine", "runs/new", "int4", {"steps": 7, "learning_rate": 0.001})]
+    assert capfd.readouterr().out == '{\n  "bleu": 40.0\n}\n'
+    (line,) = errors_of(capfd, *command, "--learning-rate", "much")
+    assert line.startswith("argument --learning-rate: expected a number above 0, got 'much' (see `keras-transformer q")
 
 
 def test_benchmark(capfd: pytest.CaptureFixture[str], export_room: Shouting) -> None:

@@ -14,6 +14,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer.layers.rounding import rounded
+from keras_transformer.quantization import Grid
+
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class TokenEmbedding(keras.layers.Layer):
@@ -34,6 +37,9 @@ class TokenEmbedding(keras.layers.Layer):
 
     Returns: embeddings `[b, n, w]`, or logits `[..., v]` in the compute dtype.
 
+    Attributes:
+        grid: what the matrix is rounded to while training, in `table` and `one_table`; none leaves it as it is.
+
     Example:
         ```python
         embedding = TokenEmbedding(vocabulary_size=1000, embedding_dim=128)
@@ -41,6 +47,8 @@ class TokenEmbedding(keras.layers.Layer):
         logits = embedding(x, reverse=True)  # [b, n, 1000]
         ```
     """
+
+    grid: Grid | None = None
 
     def __init__(
         self, vocabulary_size: int, embedding_dim: int, scale: bool = True, mask_zero: bool = False, **kwargs: Any
@@ -59,8 +67,13 @@ class TokenEmbedding(keras.layers.Layer):
         self.built = True
         self._table: Any = None
 
+    def table(self, training: bool | None = None) -> Any:
+        """Returns the matrix `[v, w]` as it is used; rounded to `grid`, if there is one, while training."""
+        table = ops.convert_to_tensor(self.embeddings)
+        return rounded(table, self.grid) if training and self.grid is not None else table
+
     @contextmanager
-    def one_table(self) -> Iterator[None]:
+    def one_table(self, training: bool | None = None) -> Iterator[None]:
         """Has all lookups inside the block share one gradient, rather than have an array `[v, w]` each to be added up.
 
         Example:
@@ -69,7 +82,7 @@ class TokenEmbedding(keras.layers.Layer):
                 source, target = embedding(source_ids), embedding(target_ids)
             ```
         """
-        self._table = ops.convert_to_tensor(self.embeddings)
+        self._table = self.table(training)
         try:
             yield
         finally:

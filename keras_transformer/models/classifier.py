@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.pooling import Pooling
+from keras_transformer.layers.projection import Projection
 from keras_transformer.models.encoder import EncoderModel
 from keras_transformer.text.byte_pieces import START_ID
 
@@ -62,7 +63,7 @@ class TextClassifier(EncoderModel):
     def _make_head(self, hidden_dim: int, dropout: float, dtype: Any) -> None:
         self.pooling_layer = Pooling(self.pooling, dtype=dtype, name="pooling")
         self.head_dropout = Dropout(dropout, dtype="float32", name="head_dropout")
-        self.output_layer = keras.layers.Dense(self.num_labels, dtype="float32", name="output")
+        self.output_layer = Projection(self.num_labels, dtype="float32", name="output")
 
     @property
     def head_layers(self) -> list[keras.layers.Layer]:

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.projection import Projection
 from keras_transformer.models.crf import LinearChainCRF
 from keras_transformer.models.encoder import EncoderModel
 
@@ -48,7 +49,7 @@ class TextTagger(EncoderModel):
 
     def _make_head(self, hidden_dim: int, dropout: float, dtype: Any) -> None:
         self.head_dropout = Dropout(dropout, dtype="float32", name="head_dropout")
-        self.output_layer = keras.layers.Dense(self.num_labels, dtype="float32", name="output")
+        self.output_layer = Projection(self.num_labels, dtype="float32", name="output")
         self.crf = LinearChainCRF(self.num_labels, name="crf") if self.has_crf else None
 
     @property

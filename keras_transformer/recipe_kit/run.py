@@ -113,12 +113,25 @@ def trial_run(config: Config) -> Iterator[tuple[Config, training.RunDirectory]]:
 
 
 def build_model(config: RecipeConfig, run: training.RunDirectory, new_model: Callable[[], Any]) -> Any:
-    """Returns a new, untrained model, its weights drawn by the seed, having written down what it is."""
-    model = seeded(config, new_model)
+    """Returns a new, untrained model, its weights drawn by the seed, having written down what it is.
+
+    One whose weights are to be rounded is that of the run's directory, where there is one already: a model that was
+    trained before, see `keras-transformer quantize-train`.
+    """
+    model = seeded(config, new_model) if config.training.quantize is None else _made_ready(config, run, new_model)
     if config.training.host == 0:
         run.write_model(model)
     say(f"{model.count_params():,} weights")
     return model
+
+
+def _made_ready(config: RecipeConfig, run: training.RunDirectory, new_model: Callable[[], Any]) -> Any:
+    model = seeded(config, new_model)
+    if not run.weights.is_file():
+        return model
+    from keras_transformer.predictors.loading import load_model
+
+    return load_model(run.path, type(model).__name__).model
 
 
 def seeded(config: RecipeConfig, new_model: Callable[[], Any]) -> Any:

@@ -28,6 +28,7 @@ MODEL_DEFAULTS: dict[str, Any] = {
 }
 
 SCHEDULES = ("inverse_square_root", "cosine", "linear", "constant")
+QUANTIZE = ("int8", "int4")  # as quantization.GRIDS, which wants NumPy
 OPTIMIZERS = ("adam", "adamw", "lion", "adafactor")
 NO_WEIGHT_DECAY = ("*/bias", "*norm*", "*embedding*")  # vectors, and the matrix that is looked up row by row
 ADAMW_WEIGHT_DECAY = 0.01
@@ -209,6 +210,8 @@ class TrainingConfig:
             rate; 0 ends it instead.
         deterministic: the same seed gives the same weights to the last bit, on the same machine; slower on a GPU, at
             no cost on a CPU.
+        quantize: int8 or int4: weights are rounded in every step as an exported file of so many bits has them, and the
+            model learns to do with them; none trains as usual. See `keras-transformer quantize-train`.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
         devices: of this host that train together, each on a part of every batch: GPUs where there are any, else CPUs;
             all takes as many as there are.
@@ -245,6 +248,7 @@ class TrainingConfig:
     average_last: int | None = None
     step_back: int = 0
     deterministic: bool = False
+    quantize: str | None = None
     dtype_policy: str = "float32"
     devices: int | Literal["all"] = 1
     hosts: list[str] = field(default_factory=list)
@@ -256,6 +260,7 @@ class TrainingConfig:
     tensorboard: TensorBoardConfig = field(default_factory=TensorBoardConfig)
 
     def __post_init__(self) -> None:
+        refuse_unless(self.quantize in (None, *QUANTIZE), "quantize", self.quantize, "int8 or int4, or none")
         policies = ("float32", "mixed_bfloat16", "mixed_float16")
         refuse_unless(self.dtype_policy in policies, "dtype_policy", self.dtype_policy, f"one of {', '.join(policies)}")
         refuse_unless(

@@ -66,7 +66,7 @@ class TrainingModel(keras.Model):
         parts = self._parted_inputs(inputs)
         if training and self.consistency:
             parts = [{name: ops.concatenate([x, x]) for name, x in part.items()} for part in parts]
-        with self.model.token_embedding.one_table():
+        with self.model.token_embedding.one_table(training):
             return [self.objective.outputs(self.model, part, training) for part in parts]
 
     def _parted_inputs(self, inputs: dict[str, Any]) -> list[dict[str, Any]]:

@@ -110,7 +110,7 @@ class TokenObjective(Objective):
     def sums(
         self, model: keras.Model, inputs: dict[str, Any], outputs: Any, labels: Any, consistency: float, training: bool
     ) -> Sums:
-        embeddings, smoothing = model.token_embedding.embeddings, self.label_smoothing
+        embeddings, smoothing = model.token_embedding.table(training), self.label_smoothing
         if getattr(model, "copy", False):
             if consistency:
                 raise ValueError(

@@ -155,7 +155,8 @@ class Panels:
     def _histogram(self, name: str, values: np.ndarray, step: int) -> None:
         values = values[np.isfinite(values)]
         if len(values):
-            counts, edges = np.histogram(values, BUCKETS)
+            # in float32 there may be no room for so many edges between values that are nearly the same
+            counts, edges = np.histogram(values.astype(np.float64), BUCKETS)
             self.log.histogram(name, edges, counts, step)
 
     def _embeddings(self) -> None:

@@ -25,6 +25,7 @@ from keras_transformer.training.model import TrainingModel
 from keras_transformer.training.objective import Objective
 from keras_transformer.training.optimizers import freeze, make_optimizer
 from keras_transformer.training.progress import ProgressBar
+from keras_transformer.training.rounding import round_in_training, with_rounded
 from keras_transformer.training.run_directory import RunDirectory
 
 
@@ -38,6 +39,7 @@ def compile_for_training(model: keras.Model, config: TrainingConfig, objective: 
         make_deterministic()
     check_policy(config.dtype_policy)
     freeze(model, config.freeze)
+    round_in_training(model, config.quantize)
     # the policy of what is compiled decides whether Keras scales the loss, as mixed_float16 needs it
     training_model = TrainingModel(
         model, objective, parts=parts_of_a_batch(), consistency=config.r_drop, dtype=model.dtype_policy
@@ -96,6 +98,8 @@ def _train(
     console: Console,
 ) -> Progress:
     progress = resume(training_model, run)
+    if config.quantize is not None:
+        evaluate = with_rounded(training_model.model, evaluate)
     if progress.step:
         console.print(f"taking up {run.path} at step {progress.step}", highlight=False)
     keeper = RunKeeper(training_model, config, run, evaluate, progress, console, batches)

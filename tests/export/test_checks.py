@@ -23,7 +23,6 @@ from keras_transformer.export.flatbuffer import (
 )
 from keras_transformer.export.limits import Limits
 from keras_transformer.export.progress import Steps
-from keras_transformer.export.share_embedding import share_embedding
 from keras_transformer.export.signatures import lite_signatures
 from keras_transformer.export.text_artifact import RawAnswer, TextArtifact
 from keras_transformer.export.verify import differences, keras_answers
@@ -133,21 +132,21 @@ def test_a_weight_stored_twice(model: Any, transposed: bool) -> None:
 
 
 def test_weights_that_are_not_quantised(model: Any, int8: Any) -> None:
-    checks.check_quantized(int8, "x")
+    checks.check_rewritten(int8, "x", "int8")
     with pytest.raises(ExportError, match=r"x: a weight of (GATHER|FULLY_CONNECTED) in \w+ is float32, not int8"):
-        checks.check_quantized(model, "x")
+        checks.check_rewritten(model, "x", "int8")
 
 
 def test_dequantised_in_the_loop(int8: Any) -> None:
     body = next(graph for graph in int8.subgraphs if b"while_body" in graph.name)
     changed = code(int8, schema.BuiltinOperator.SOFTMAX)
     changed.builtinCode = changed.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
-    checks.check_quantized(int8, "x")  # what was computed may be turned back
+    checks.check_rewritten(int8, "x", "int8")  # what was computed may be turned back
     operator = next(one for one in body.operators if operator_name(int8, one) == "DEQUANTIZE")
     product = next(one for one in body.operators if operator_name(int8, one) == "FULLY_CONNECTED")
     operator.inputs = product.inputs[1:2]
-    with pytest.raises(ExportError, match=r"x: while_body\w* turns int8 values back into float32 at every step"):
-        checks.check_quantized(int8, "x")
+    with pytest.raises(ExportError, match=r"x: while_body\w* turns int8 values back at every step"):
+        checks.check_rewritten(int8, "x", "int8")
 
 
 def test_a_saved_model_with_its_weights_twice(artifact_path: Path, predictor: TextToText, tmp_path: Path) -> None:
@@ -215,8 +214,7 @@ def test_a_failed_conversion_keeps_the_log(tmp_path: Path) -> None:
 
 
 def test_the_embedding_is_shared(int8: Any) -> None:
-    """The converter's second copy is gone, and there is nothing left to do."""
-    assert share_embedding(int8) is False
+    """One matrix is looked up from and multiplied with."""
     tables = [
         tensor.buffer
         for graph in int8.subgraphs

@@ -111,7 +111,8 @@ def test_the_command_line_says_so(
     long_run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given: list[dict[str, Any]] = []
-    monkeypatch.setattr(exporting, "export_run", lambda *_, **options: given.append(options))
+    report = {"headline": "bleu", "gate": {"max_loss": 0.3, "forced": [], "refused": {}}}
+    monkeypatch.setattr(exporting, "export_run", lambda *_, **options: given.append(options) or report)
     command = ["export", str(long_run_path), "--output", str(tmp_path / "x")]
     assert (main(command), main([*command, "--cut"])) == (0, 0)
     assert given == [{"force": False}, {"force": False, "cut": True}]

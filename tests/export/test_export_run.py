@@ -89,7 +89,11 @@ def test_the_report_compares_every_file_with_keras(artifact_path: Path) -> None:
         assert found["ms_per_sentence"] > 0
         assert 0 <= found["bleu"] <= 100
     float32, int8 = (report["results"][name] for name in ("float32", "int8"))
-    assert float32["agreement_with_keras"] == 100
+    assert float32["agreement_with_keras"] == float32["agreement_with_float32"] == 100
+    assert int8["loss"] == pytest.approx(float32["bleu"] - int8["bleu"], abs=1e-3)
+    assert report["gate"] == {"max_loss": 100, "forced": [], "refused": {}}
+    for found in (float32, int8):
+        assert 100_000 < found["peak_memory_bytes"] < 100_000_000
     assert float32["shown"] == []
     assert int8["file_bytes"] == (artifact_path / "model.int8.tflite").stat().st_size
     assert int8["differences"] == len(int8["shown"]) == round((1 - int8["agreement_with_keras"] / 100) * 24)
@@ -193,8 +197,9 @@ def test_an_existing_target_is_refused(run_path: Path, artifact_path: Path, tmp_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precisions": ["int9"]}, r"no precision 'int9'. Did you mean 'int8'\? There are: float32, int8."),
-        ({"precisions": []}, r"precisions is \[\], expected a list of float32, int8"),
+        ({"precisions": ["int9"]}, r"no precision 'int9'. Did you mean 'int8' or 'int4'\? There are: float32, "),
+        ({"precisions": []}, r"precisions is \[\], expected a list of float32, float16, int8, int8_static, int4"),
+        ({"max_loss": -1}, r"max_loss is -1, expected 0 or more"),
         ({"max_source_bytes": 7}, r"max_source_bytes is 7, expected 8 or more"),
     ],
 )
@@ -254,7 +259,7 @@ def test_one_precision_replaces_by_force(
     (path / "manifest.json").write_text("{}")
     (path / "of old").write_text("")
     limits = {"max_source_bytes": MAX_SOURCE_BYTES, "max_target_bytes": MAX_TARGET_BYTES}
-    report = export_run(run_path, path, ["int8"], force=True, test_limit=5, **limits)
+    report = export_run(run_path, path, ["int8"], force=True, test_limit=5, max_loss=100, **limits)
     assert report["sentences"] == 5
     names = {"saved_model", "model.int8.tflite", "manifest.json", "golden.json", "report.json", "README.md"}
     assert {entry.name for entry in path.iterdir()} == {*names, "verify.py"}

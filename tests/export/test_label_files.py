@@ -56,7 +56,7 @@ def folder(label_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("dist") / "labels"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_keras_time", lambda *_: {"ms_per_sentence": 1.5, "file_bytes": 1})
-        export_run(label_run, path, max_source_bytes=BYTES)
+        export_run(label_run, path, max_source_bytes=BYTES, max_loss=100)
     return path
 
 

@@ -23,6 +23,7 @@ from keras_transformer.export import check_folder, open_artifact, verify_folder
 from keras_transformer.export.flatbuffer import read_model
 from keras_transformer.export.golden import REFERENCE, rule
 from keras_transformer.export.limits import TARGET_CUT, cut_at_character
+from keras_transformer.export.precisions import FILES, PRECISIONS, WEIGHTS
 from keras_transformer.export.text_artifact import RawAnswer
 from keras_transformer.generation import TextToText
 from tests.export.conftest import MAX_TARGET_BYTES, read_json
@@ -56,6 +57,12 @@ def test_the_manifest_is_as_its_schema_says(artifact_path: Path) -> None:
 )
 def test_a_schema_that_tells(artifact_path: Path, change: dict[str, Any], fault: str) -> None:
     assert any(fault in found for found in faults_of({**check_folder(artifact_path), **change}))
+
+
+def test_every_precision_fits_the_schema(artifact_path: Path) -> None:
+    manifest = check_folder(artifact_path)
+    known = {name: {"file": FILES[name], "weights": WEIGHTS[name]} for name in PRECISIONS}
+    assert faults_of({**manifest, "precisions": known}) == []
 
 
 def test_files_elsewhere_are_against_the_schema(artifact_path: Path) -> None:

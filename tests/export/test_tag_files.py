@@ -54,7 +54,7 @@ def folder(tag_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("dist") / "tags"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_keras_time", lambda *_: {"ms_per_sentence": 1.5, "file_bytes": 1})
-        export_run(tag_run, path, max_source_bytes=BYTES)
+        export_run(tag_run, path, max_source_bytes=BYTES, max_loss=100)
     return path
 
 

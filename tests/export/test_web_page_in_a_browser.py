@@ -100,7 +100,7 @@ def exported(run: Path, path: Path) -> Path:
     """Exports a run, with the page."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_keras_time", lambda *_: {"ms_per_sentence": None, "file_bytes": 1})
-        export_run(run, path, max_source_bytes=BYTES)
+        export_run(run, path, max_source_bytes=BYTES, max_loss=100)
     return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -270,3 +271,14 @@ def test_a_snapshot_of_a_step_that_was_taken_back_is_not_compared(tmp_path: Path
     panels.at_step(3)  # after a step back
     assert panels.before is not None
     log.close()
+
+
+def test_values_that_are_nearly_the_same_have_a_histogram() -> None:
+    """As of weights that have just begun to move from 1: float32 has no room for the edges of bins between them."""
+    found: list[Any] = []
+    panels = SimpleNamespace(log=SimpleNamespace(histogram=lambda *given: found.append(given)))
+    values = np.array([1.0, np.nextafter(np.float32(1), np.float32(2))], np.float32)
+    Panels._histogram(panels, "weights", values, 3)  # type: ignore[arg-type]
+    ((name, edges, counts, step),) = found
+    assert (name, step, int(sum(counts))) == ("weights", 3, 2)
+    assert (np.diff(edges) > 0).all()

@@ -198,7 +198,7 @@ def test_an_existing_target_is_refused(run_path: Path, artifact_path: Path, tmp_
     ("options", "message"),
     [
         ({"precisions": ["int9"]}, r"no precision 'int9'. Did you mean 'int8' or 'int4'\? There are: float32, "),
-        ({"precisions": []}, r"precisions is \[\], expected a list of float32, float16, int8, int4"),
+        ({"precisions": []}, r"precisions is \[\], expected a list of float32, float16, int8, int8_static, int4"),
         ({"max_loss": -1}, r"max_loss is -1, expected 0 or more"),
         ({"max_source_bytes": 7}, r"max_source_bytes is 7, expected 8 or more"),
     ],

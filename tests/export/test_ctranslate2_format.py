@@ -23,7 +23,6 @@ pytest.importorskip("ctranslate2")
 
 from keras_transformer.errors import UserError
 from keras_transformer.export import ExportError, ctranslate2_format
-from keras_transformer.export.artifact import digest
 from keras_transformer.export.ctranslate2_format import (
     check_agreement,
     check_expressible,
@@ -34,6 +33,7 @@ from keras_transformer.export.ctranslate2_format import (
 from keras_transformer.export.ctranslate2_model import CTranslate2Model, spell, spelled_vocabulary, unspell
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.text_artifact import RawAnswer
+from keras_transformer.export.verify_folder import digest
 from keras_transformer.generation import TextToText
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.text import BytePieceTokenizer

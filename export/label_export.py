@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_transformer.export.checks import ExportError
+from keras_transformer.export.encoder_export import EncoderExport, default_room, text_inputs
 from keras_transformer.export.encoder_module import FEW_PIECES
 from keras_transformer.export.flatbuffer import Signature, TensorSpec
 from keras_transformer.export.label_artifact import LabelArtifact, Labelled, chosen, shown
@@ -19,7 +19,6 @@ from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.saved_model import Function
 from keras_transformer.export.sentences import Sentence
-from keras_transformer.export.task import TaskExport, with_meanings
 from keras_transformer.label_scores import label_scores
 
 if TYPE_CHECKING:
@@ -27,25 +26,19 @@ if TYPE_CHECKING:
 
 TIE = 1e-4  # probabilities closer than this are one and the same
 TOLERANCE = 1e-3  # of float32 files' probabilities, and relatively of their values
-BYTES_PER_PIECE = 4  # of ordinary text
 MEANINGS = {
-    "inputs": {
-        "text": "UTF-8 bytes of the text; bytes from text_length on have no effect",
-        "text_length": "bytes of the text; more than there is room for: the text is cut, see status",
-    },
-    "outputs": {
-        "probabilities": "of each label, in the order of labels",
-        "values": "of each target, in the order of labels",
-        "status": "0, or the sum of 1 (text cut for want of room), 8 (text of more pieces than the model was trained "
-        "on, cut there), 32 (a negative length, taken as 0)",
-    },
+    "probabilities": "of each label, in the order of labels",
+    "values": "of each target, in the order of labels",
+    "status": "0, or the sum of 1 (text cut for want of room), 8 (text of more pieces than the model was trained "
+    "on, cut there), 32 (a negative length, taken as 0)",
 }
 
 
-class LabelExport(TaskExport):
+class LabelExport(EncoderExport):
     """A loaded run and how it is to be exported; see `TaskExport`."""
 
     task: LabelTask
+    meanings = MEANINGS
 
     def __init__(
         self,
@@ -81,19 +74,8 @@ class LabelExport(TaskExport):
         described = {"inputs": {"text": {"dtype": "string", "shape": [None]}}, "outputs": outputs}
         return module, functions, dict.fromkeys(functions, described)
 
-    def lite(self) -> tuple[tf.Module, dict[str, Function]]:
-        module = LabelLiteModule(self.predictor, self.max_source_bytes)
-        return module, module.functions(self.task.signature)
-
-    def described(self, signature: Signature) -> dict[str, Any]:
-        return with_meanings(signature, MEANINGS)
-
-    @property
-    def exported_model(self) -> keras.Model:
-        return self.predictor.model
-
-    def model_inputs(self, texts: Sequence[str], steps: Steps) -> Iterator[dict[str, np.ndarray]]:
-        return encoded_texts(self.predictor.tokenizer, texts, self.limits["max_source_pieces"])
+    def lite_module(self) -> LabelLiteModule:
+        return LabelLiteModule(self.predictor, self.max_source_bytes)
 
     def expected(self, sources: Sequence[bytes], steps: Steps, text: str) -> list[Labelled]:
         predictor, names = self.predictor, list(self.predictor.labels)
@@ -162,24 +144,6 @@ class LabelExport(TaskExport):
         if self.predictor.kind == "single":
             return bool(np.ptp(numbers[places]) < TIE)
         return bool(places) and all(abs(numbers[place] - 0.5) < TIE for place in places)
-
-
-def text_inputs(max_source_bytes: int) -> dict[str, TensorSpec]:
-    """Returns what the main signature takes."""
-    return {"text": TensorSpec("uint8", (1, max_source_bytes)), "text_length": TensorSpec("int32", (1,))}
-
-
-def encoded_texts(tokenizer: Any, texts: Sequence[str], pieces: int) -> Iterator[dict[str, np.ndarray]]:
-    """Yields what an encoder is called with for each text that is not empty: so many of its pieces, one row."""
-    for text in texts:
-        if text:
-            ids = tokenizer.encode(text.encode("utf-8", "surrogatepass"))[:pieces]
-            yield {"ids": ids[None].astype(np.int32)}
-
-
-def default_room(max_length: int) -> int:
-    """Returns the bytes that ordinary text of so many pieces has, a multiple of 64."""
-    return -(-max_length * BYTES_PER_PIECE // 64) * 64
 
 
 def _near(one: np.ndarray, other: np.ndarray) -> bool:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_transformer.export.encoder_export import EncoderExport, default_room, text_inputs
 from keras_transformer.export.encoder_module import FEW_PIECES
 from keras_transformer.export.flatbuffer import Signature, TensorSpec
-from keras_transformer.export.label_export import MEANINGS as LABEL_MEANINGS
-from keras_transformer.export.label_export import default_room, encoded_texts, text_inputs
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.saved_model import Function
@@ -22,29 +20,26 @@ from keras_transformer.export.sentences import Sentence
 from keras_transformer.export.tag_artifact import TagArtifact, TaggedWords, marked
 from keras_transformer.export.tag_module import TagLiteModule, TagModule
 from keras_transformer.export.tag_task import TagTask, scores_of
-from keras_transformer.export.task import TaskExport, with_meanings
 from keras_transformer.tags import OUTSIDE
 from keras_transformer.text.words import word_spans
 
 TIE = 1e-3  # chains of labels whose scores are closer than this are one and the same
 MEANINGS = {
-    "inputs": LABEL_MEANINGS["inputs"],
-    "outputs": {
-        "labels": "of each word the number of its label, in the order of labels; zeros behind the last word",
-        "starts": "of each word its first byte; zeros behind the last word",
-        "ends": "of each word the byte behind its last; zeros behind the last word",
-        "words": "how many words there are",
-        "status": "0, or the sum of 1 (text cut for want of room), 4 (more words than there is room for, the last ones "
-        "left out), 8 (text of more pieces than the model was trained on: words behind them have the label O), 32 (a "
-        "negative length, taken as 0)",
-    },
+    "labels": "of each word the number of its label, in the order of labels; zeros behind the last word",
+    "starts": "of each word its first byte; zeros behind the last word",
+    "ends": "of each word the byte behind its last; zeros behind the last word",
+    "words": "how many words there are",
+    "status": "0, or the sum of 1 (text cut for want of room), 4 (more words than there is room for, the last ones "
+    "left out), 8 (text of more pieces than the model was trained on: words behind them have the label O), 32 (a "
+    "negative length, taken as 0)",
 }
 
 
-class TagExport(TaskExport):
+class TagExport(EncoderExport):
     """A loaded run and how it is to be exported; see `TaskExport`."""
 
     task: TagTask
+    meanings = MEANINGS
 
     def __init__(
         self,
@@ -79,19 +74,8 @@ class TagExport(TaskExport):
         described = {"inputs": {"text": {"dtype": "string", "shape": [None]}}, "outputs": outputs}
         return module, functions, dict.fromkeys(functions, described)
 
-    def lite(self) -> tuple[tf.Module, dict[str, Function]]:
-        module = TagLiteModule(self.predictor, self.max_source_bytes)
-        return module, module.functions(self.task.signature)
-
-    def described(self, signature: Signature) -> dict[str, Any]:
-        return with_meanings(signature, MEANINGS)
-
-    @property
-    def exported_model(self) -> keras.Model:
-        return self.predictor.model
-
-    def model_inputs(self, texts: Sequence[str], steps: Steps) -> Iterator[dict[str, np.ndarray]]:
-        return encoded_texts(self.predictor.tokenizer, texts, self.limits["max_source_pieces"])
+    def lite_module(self) -> TagLiteModule:
+        return TagLiteModule(self.predictor, self.max_source_bytes)
 
     def expected(self, sources: Sequence[bytes], steps: Steps, text: str) -> list[TaggedWords]:
         return [self._answer(source) for source in steps.track(sources, text)]

@@ -20,7 +20,7 @@ import pytest
 
 from keras_transformer.cli import build_parsers
 from keras_transformer.config import parse_config
-from keras_transformer.export.label_export import default_room
+from keras_transformer.export.encoder_export import default_room
 from keras_transformer.export.label_page import KOTLIN
 from keras_transformer.export.litertjs import PACKAGES, NoRuntime, NpmPackage
 from keras_transformer.recipes import classification

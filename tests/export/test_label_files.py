@@ -18,11 +18,12 @@ from keras_transformer.errors import UserError
 from keras_transformer.export import ExportError, check_folder, export_ctranslate2, export_run, open_artifact, report
 from keras_transformer.export.associated import read_associated
 from keras_transformer.export.benchmarking import benchmark
+from keras_transformer.export.encoder_export import default_room
 from keras_transformer.export.encoder_module import sizes
 from keras_transformer.export.flatbuffer import operators, read_model
 from keras_transformer.export.golden import golden_source
 from keras_transformer.export.label_artifact import LabelArtifact, Labelled
-from keras_transformer.export.label_export import LabelExport, default_room
+from keras_transformer.export.label_export import LabelExport
 from keras_transformer.export.label_module import LabelLiteModule
 from keras_transformer.export.label_references import reference_array
 from keras_transformer.export.label_task import LabelOptions

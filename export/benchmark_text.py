@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 TIMES = {"load ms": "load_ms", "median ms": "median_ms", "p90 ms": "p90_ms"}
+SIZED = ("median_ms", "p90_ms")
 LISTED = 15  # operators, of each table; the JSON has all
 
 
@@ -20,6 +21,10 @@ def _parts(result: Mapping[str, Any]) -> Iterator[str]:
     score = next(iter(next(iter(found.values()))["reported"]), "score")
     head = ["precision", "file", "MB", f"{score} at export", *TIMES, "memory MB", "golden answers"]
     yield text_table(head, [_row(name, measured, score) for name, measured in found.items()], left=2)
+    if all("sized" in measured for measured in found.values()):
+        yield f"Texts of {next(iter(found.values()))['sized']['bytes']} bytes"
+        rows = [[name, *(f"{measured['sized'][key]:.2f}" for key in SIZED)] for name, measured in found.items()]
+        yield text_table(["precision", *(key.replace("_", " ") for key in SIZED)], rows)
     for measured in found.values():
         if "profile" in measured:
             yield f"Time of {measured['file']}, operator by operator, milliseconds for one text"

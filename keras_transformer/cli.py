@@ -294,7 +294,7 @@ def quantize_train(arguments: argparse.Namespace) -> int:
 
 
 def benchmark(arguments: argparse.Namespace) -> int:
-    asked = {"profile": arguments.profile, "operators": arguments.operators}
+    asked = {"profile": arguments.profile, "operators": arguments.operators, "size": arguments.bytes}
     found = importlib.import_module("keras_transformer.export").benchmark(arguments.folder, **asked)
     if arguments.json:
         _print_result(found)
@@ -564,6 +564,7 @@ def _add_quantize_train(parser: Parser) -> None:
 def _add_benchmark(parser: Parser) -> None:
     parser.add_argument("folder", metavar="DIST", help="artifact folder that export made")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--bytes", metavar="N", type=_count, help="time texts of N bytes too")
     parser.add_argument("--profile", action="store_true", help="measure every operator of the main signature too")
     parser.add_argument("--operators", action="store_true", help="list the operators of every signature, and weights")
 

@@ -49,14 +49,15 @@ class TokenBatches(ABC):
     """Batches of texts in a deterministic order; what is in a batch, a subclass says.
 
     Rows are sorted by length (see `sort_keys`) and cut into batches whose padded texts hold at most `batch_tokens` on
-    each side. Rows of equal lengths are shuffled, and so are the batches, anew in every epoch: the order
+    each side. Rows that are sorted alike are shuffled, and so are the batches, anew in every epoch: the order
     depends on the arguments and the step alone, so that training can be taken up at any step.
 
-    Without `dropout` and `shares` every epoch has the same shapes. With them, lengths differ from epoch to epoch, but
-    not the number of batches, by which steps are told from epochs: the first epoch decides it, with 1% of room, and
-    every other is cut into as many, somewhat smaller or larger ones. No row is ever left out, and a batch
-    exceeds `batch_tokens` only if 1% was not enough, and then by as little as possible. Dropout makes no row longer
-    than the longest is without: it leaves such a row whole for that epoch, or cuts it there if `cuts_long_rows`.
+    Without `dropout` and `shares` every epoch has batches of the same rows and longer sides. With them, lengths differ
+    from epoch to epoch, but not the number of batches, by which steps are told from epochs: the first epoch decides it,
+    with 1% of room, and every other is cut into as many, somewhat smaller or larger ones. No row is ever left
+    out, and a batch exceeds `batch_tokens` only if 1% was not enough, and then by as little as possible. Dropout makes
+    no row longer than the longest is without: it leaves such a row whole for that epoch, or cuts it there if
+    `cuts_long_rows`.
 
     With a curriculum (Platanios et al., "Competence-based Curriculum Learning for Neural Machine Translation" (2019),
     https://arxiv.org/abs/1903.09848) the first steps draw their batches from the shortest ones: from a tenth of them
@@ -186,7 +187,7 @@ class TokenBatches(ABC):
     def _cut(self, source_lengths: np.ndarray, target_lengths: np.ndarray) -> list[Bucket]:
         lengths, fill = (source_lengths, target_lengths), self.length_multiple > 1
         if self._mixture.is_epoch and self.dropout is None:
-            return cut(*lengths, self.batch_tokens, fill)  # the same lengths in every round
+            return cut(*lengths, self.batch_tokens, fill)  # the same longer sides in every round
         count = self._batches_per_round
         if count is None:
             needed = len(cut(*lengths, self.batch_tokens, fill))

@@ -117,25 +117,38 @@ def test_the_order_depends_on_seed_and_step_alone() -> None:
     assert not all(map(same, stream, other_seed))
 
 
-def test_epochs_differ_in_rows_and_order_but_not_in_shapes() -> None:
-    batches = batches_of(random_lengths(300, longest=7), 120)
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_epochs_differ_in_rows_and_order_but_not_in_the_sizes_of_batches(multiple: int) -> None:
+    batches = batches_of(random_lengths(300, longest=15), 120, length_multiple=multiple)
     count = batches.batches_per_epoch
     stream = list(islice(batches.from_step(0), 2 * count))
     first, second = stream[:count], stream[count:]
     assert [rows_of(batch) for batch in first] != [rows_of(batch) for batch in second]
     sets = [{frozenset(rows_of(batch)) for batch in epoch} for epoch in (first, second)]
     assert sets[0] != sets[1]  # not the same batches in another order
-    shapes = [sorted((x["source_ids"].shape, y.shape) for x, y in epoch) for epoch in (first, second)]
-    assert shapes[0] == shapes[1]
+    shapes = [[(len(y), x["source_ids"].shape[1], y.shape[1]) for x, y in epoch] for epoch in (first, second)]
+    longer = [sorted((rows, max(sides)) for rows, *sides in epoch) for epoch in shapes]
+    assert longer[0] == longer[1]
+    assert multiple == 1 or sorted(shapes[0]) == sorted(shapes[1])  # XLA has no more shapes to compile
     for epoch in (first, second):
         assert sorted(row for batch in epoch for row, *_ in rows_of(batch)) == list(range(300))
 
 
+def test_batches_are_not_all_alike() -> None:
+    """Rows of one length come together by chance: a batch has differences of the sides up to `DIFFERENCE` apart."""
+    random = np.random.default_rng(3)
+    lengths = [(20, int(length)) for length in random.integers(16, 20, 3000)]
+    mean = np.mean([length for _, length in lengths])
+    for inputs, labels in batches_of(lengths, 1000).one_epoch():
+        found = [length for *_, length in rows_of((inputs, labels))]
+        assert abs(np.mean(found) - mean) < 1  # sorted by both sides, most batches would be of one length alone
+
+
 def test_like_lengths_stand_together() -> None:
     batches = batches_of(random_lengths(3000), 1000)
-    assert batches.padding_share < 0.15
+    assert batches.padding_share < 0.2
     mixed = sum(x["source_ids"].size for x, _ in batches.one_epoch()) / sum(a for a, _ in random_lengths(3000))
-    assert mixed < 1.2
+    assert mixed < 1.3
 
 
 def test_few_shapes_for_xla() -> None:

@@ -17,7 +17,8 @@ from keras_transformer.cli import main
 from keras_transformer.errors import UserError
 from keras_transformer.export import ExportError, check_folder, export_ctranslate2, export_run, open_artifact, report
 from keras_transformer.export.associated import read_associated
-from keras_transformer.export.benchmarking import benchmark
+from keras_transformer.export.benchmark_text import benchmark_text
+from keras_transformer.export.benchmarking import benchmark, sized_texts
 from keras_transformer.export.encoder_export import default_room
 from keras_transformer.export.encoder_module import sizes
 from keras_transformer.export.flatbuffer import operators, read_model
@@ -243,9 +244,23 @@ def test_golden_answers(folder: Path, artifact: LabelArtifact) -> None:
 
 
 def test_benchmark(folder: Path) -> None:
-    for measured in benchmark(folder)["precisions"].values():
+    found = benchmark(folder, size=40)
+    for measured in found["precisions"].values():
         assert 0 < measured["median_ms"] <= measured["p90_ms"]
         assert measured["golden_equal"] == measured["golden_inputs"] >= 50
+        assert 0 < measured["sized"]["median_ms"] <= measured["sized"]["p90_ms"]
+        assert measured["sized"]["bytes"] == 40
+    assert "Texts of 40 bytes" in benchmark_text(found)
+
+
+def test_texts_of_a_size(folder: Path) -> None:
+    assert sized_texts([b"A bike.", b"Two."], 6, 2) == [b"A bike", b". Two."]
+    texts = sized_texts(["Größe".encode()], 128, 7)  # shorter than one text is long
+    assert len(texts) == 7
+    assert {len(text) for text in texts} <= {127, 128}
+    assert all(text.decode() for text in texts)
+    with pytest.raises(UserError, match="bytes is 65, expected at most 64, which these files have room for"):
+        benchmark(folder, size=65)
 
 
 def test_the_saved_model_in_a_fresh_process(folder: Path, classifier: TextToLabels) -> None:

@@ -1,13 +1,13 @@
 """Reports of a day at a plant, told in sentences, and the headline that sums each up: built-in data.
 
 A report names its site and day, and then tells what happened, in the order of the clock: routine work, and up to two
-faults, each of them fixed later on or not. The headline keeps the faults and what became of them, in the words of
+faults, each of them with its end if it had one. The headline keeps the faults and what became of them, in the words of
 headlines; a day without any is a quiet one:
 
-    Report of North Mill for Tuesday, 4 May. At 07:10 fan F-381 was oiled. Pump P-204 began to leak at 08:32. The shift
-    changed at 14:00. At 15:05 pump P-204 was repaired.
+    Report of North Mill for Tuesday, 4 May. At 07:10 fan 81 was oiled. Pump 24 began to leak at 08:32. It was put right
+    at 09:05. The shift changed at 14:00. At 15:05 valve 18 got stuck.
 
-    North Mill: pump P-204 leaks, fixed at 15:05
+    North Mill: pump 24 leaks, fixed at 09:05; valve 18 jams, still open
 
 Sentences about machines without a fault, those that were inspected and found in order among them, are there to be left
 out. Numbers of machines and times can only be copied: every report of validation or test has a machine with a fault, or
@@ -32,7 +32,7 @@ SITES = (
     *("North Mill", "South Mill", "Harbour Works", "Castle Dairy", "Old Foundry", "River Depot", "Hill Quarry"),
     *("West Terminal", "East Terminal", "Garden Brewery", "Bridge Yard", "Lake Station"),
 )
-MACHINES = {"pump": "P", "valve": "V", "fan": "F", "boiler": "B", "crane": "C", "lift": "L"}
+MACHINES = ("pump", "valve", "fan", "boiler", "crane", "lift")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = {"January": 31, "March": 31, "April": 30, "May": 31, "August": 31, "October": 31, "November": 30}
 
@@ -43,7 +43,7 @@ FAULTS = {  # what a headline says of a fault, and how reports tell it
     "is noisy": ("grew loud", "made a grinding noise"),
     "stopped": ("stopped without warning", "came to a standstill"),
 }
-FIXED = ("was repaired", "ran again", "was put right")
+FIXED = ("It was repaired at {time}.", "At {time} it ran again.", "It was put right at {time}.")  # behind its fault
 ROUTINE = (
     "At {time} {machine} was oiled.",
     "A crew looked at {machine} at {time} and found nothing wrong.",
@@ -54,13 +54,13 @@ ROUTINE = (
     "At {time} a delivery came in.",
     "Rain set in at {time}.",
 )
-TOLD = ("At {time} {machine} {what}.", "{Machine} {what} at {time}.")  # a fault or its end
+TOLD = ("At {time} {machine} {what}.", "{Machine} {what} at {time}.")  # a fault
 
 T = TypeVar("T")
 
 
 class Fault(NamedTuple):
-    """A fault: the machine ("pump P-204"), what the headline says of it, and when it was fixed, if it was."""
+    """A fault: the machine ("pump 24"), what the headline says of it, and when it was fixed, if it was."""
 
     machine: str
     verb: str
@@ -100,7 +100,7 @@ def generated_reports(split: str, count: int, seed: int = 0) -> list[tuple[str, 
 
 
 def split_of(*item: str) -> str:
-    """Returns the split of a machine (`"P-204"`), or of a site and its day, by a hash of it alone."""
+    """Returns the split of a machine (`"pump 24"`), or of a site and its day, by a hash of it alone."""
     digest = hashlib.sha256(repr(item).encode()).digest()
     return {0: "validation", 1: "test"}.get(digest[0] % HELD_OUT_SHARE, "train")
 
@@ -127,19 +127,18 @@ def headline_of(report: str) -> str:
     if opening is None:
         raise ValueError(f"{first!r} does not open a report")
     verbs = {phrase: verb for verb, phrases in FAULTS.items() for phrase in phrases}
-    faults: dict[str, Fault] = {}
+    faults: list[Fault] = []
     for sentence in sentences:
-        machine = re.search(rf"\b({'|'.join(MACHINES)}) [A-Z]-\d+", sentence, re.IGNORECASE)
+        machine = re.search(rf"\b({'|'.join(MACHINES)}) \d+", sentence, re.IGNORECASE)
         time = re.search(r"\d\d:\d\d", sentence)
-        if machine is None or time is None:
+        if time is None:
             continue
-        name = machine[0][0].lower() + machine[0][1:]
+        if any(sentence == end.format(time=time[0]) for end in FIXED):
+            faults[-1] = faults[-1]._replace(fixed_at=time[0])
         for phrase, verb in verbs.items():
-            if phrase in sentence:
-                faults[name] = Fault(name, verb, None)
-        if name in faults and any(phrase in sentence for phrase in FIXED):
-            faults[name] = faults[name]._replace(fixed_at=time[0])
-    return headline(opening[1], opening[2], list(faults.values()))
+            if machine is not None and phrase in sentence:
+                faults.append(Fault(machine[0][0].lower() + machine[0][1:], verb, None))
+    return headline(opening[1], opening[2], faults)
 
 
 class Draw:
@@ -165,14 +164,9 @@ class Draw:
                 return item
 
     def machine(self, split: str) -> str:
-        """Returns a machine whose number belongs to a split: "pump P-204"."""
+        """Returns a machine whose number belongs to a split: "pump 24"."""
 
-        def number() -> tuple[str, ...]:
-            return (f"{self.pick(list(MACHINES.values()))}-{100 + self.below(900)}",)
-
-        (found,) = self.of_split(split, number)
-        kind = next(kind for kind, letter in MACHINES.items() if letter == found[0])
-        return f"{kind} {found}"
+        return self.of_split(split, lambda: (f"{self.pick(MACHINES)} {10 + self.below(90)}",))[0]
 
     def pair(self) -> tuple[str, str]:
         """Returns a report and its headline."""
@@ -194,30 +188,30 @@ class Draw:
         plan: list[tuple[str, str]] = [("routine", "")] * (count - len(machines))
         for machine in machines:
             plan.insert(self.below(len(plan) + 1), ("fault", machine))
-        for machine in machines:
-            if self.below(3):
-                after = plan.index(("fault", machine)) + 1
-                plan.insert(after + self.below(len(plan) + 1 - after), ("fixed", machine))
-        times = self._times(len(plan))
-        sentences, faults = [], {}
-        for (kind, machine), time in zip(plan, times, strict=True):
+        sentences, faults = [], []
+        for (kind, machine), minute in zip(plan, self._minutes(len(plan)), strict=True):
+            time = _clock(minute)
             if kind == "routine":
                 sentences.append(_told(self.pick(ROUTINE), time, self.machine("train")))
-            elif kind == "fault":
-                verb = self.pick(list(FAULTS))
-                faults[machine] = Fault(machine, verb, None)
-                sentences.append(_told(self.pick(TOLD), time, machine, self.pick(FAULTS[verb])))
-            else:
-                faults[machine] = faults[machine]._replace(fixed_at=time)
-                sentences.append(_told(self.pick(TOLD), time, machine, self.pick(FIXED)))
-        return sentences, list(faults.values())
+                continue
+            verb, fixed_at = self.pick(list(FAULTS)), None
+            sentences.append(_told(self.pick(TOLD), time, machine, self.pick(FAULTS[verb])))
+            if self.below(3):
+                fixed_at = _clock(minute + 5 + self.below(220))
+                sentences.append(self.pick(FIXED).format(time=fixed_at))
+            faults.append(Fault(machine, verb, fixed_at))
+        return sentences, faults
 
-    def _times(self, count: int) -> list[str]:
-        """Returns different times of a day from six o'clock on, in order."""
+    def _minutes(self, count: int) -> list[int]:
+        """Returns different minutes of a day from six o'clock until eight in the evening, in order."""
         minutes: set[int] = set()
         while len(minutes) < count:
             minutes.add(360 + self.below(840))
-        return [f"{minute // 60:02}:{minute % 60:02}" for minute in sorted(minutes)]
+        return sorted(minutes)
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
 
 
 def _told(template: str, time: str, machine: str, what: str = "") -> str:

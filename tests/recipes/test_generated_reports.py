@@ -21,10 +21,10 @@ from keras_transformer.recipes.summarization.generated import (
 )
 
 REPORTS = {split: generated_reports(split, 1500 if split == "train" else 400) for split in SPLITS}
-QUIET = "Report of Old Foundry for Sunday, 3 May. Rain set in at 06:10. At 07:00 fan F-100 was oiled."
+QUIET = "Report of Old Foundry for Sunday, 3 May. Rain set in at 06:10. At 07:00 fan 10 was oiled."
 BUSY = (
-    "Report of North Mill for Tuesday, 4 May. Pump P-204 began to leak at 08:32. A crew looked at fan F-381 at 09:00 "
-    "and found nothing wrong. At 10:11 valve V-118 got stuck. At 15:05 pump P-204 was repaired."
+    "Report of North Mill for Tuesday, 4 May. Pump 24 began to leak at 08:32. At 15:05 it ran again. A crew looked at "
+    "fan 38 at 09:00 and found nothing wrong. At 10:11 valve 18 got stuck."
 )
 
 
@@ -36,7 +36,7 @@ def test_every_headline_is_that_of_its_report(split: str) -> None:
 
 def test_headlines_read_by_hand() -> None:
     assert headline_of(QUIET) == "Old Foundry: a quiet Sunday"
-    assert headline_of(BUSY) == "North Mill: pump P-204 leaks, fixed at 15:05; valve V-118 jams, still open"
+    assert headline_of(BUSY) == "North Mill: pump 24 leaks, fixed at 15:05; valve 18 jams, still open"
 
 
 def test_a_wrong_headline_is_told_from_a_right_one() -> None:
@@ -49,11 +49,11 @@ def test_a_wrong_headline_is_told_from_a_right_one() -> None:
 def test_all_that_can_happen_happens() -> None:
     text = " ".join(report for report, _ in REPORTS["train"])
     headlines = " ".join(headline for _, headline in REPORTS["train"])
-    for phrase in (*(phrase for phrases in FAULTS.values() for phrase in phrases), *FIXED, *SITES, *DAYS, *MACHINES):
+    for phrase in (*(phrase for phrases in FAULTS.values() for phrase in phrases), *SITES, *DAYS, *MACHINES):
         assert phrase in text
     for verb in (*FAULTS, "still open", "fixed at", "a quiet"):
         assert verb in headlines
-    for template in ROUTINE:
+    for template in (*ROUTINE, *FIXED):
         assert re.search(re.sub(r"\\{\w+\\}", ".+?", re.escape(template)), text)
     counts = [headline.count(";") + (": a quiet" not in headline) for _, headline in REPORTS["train"]]
     assert {counts.count(n) > 200 for n in (0, 1, 2)} == {True}
@@ -64,9 +64,9 @@ def test_what_is_tested_was_never_seen() -> None:
     for split in ("validation", "test"):
         for report, headline in REPORTS[split]:
             opening = re.match(r"Report of (.+) for (\w+), (\d+ \w+)\.", report)
-            machines = re.findall(r"[A-Z]-\d+", headline)
+            machines = re.findall(rf"(?:{'|'.join(MACHINES)}) \d+", headline)
             if machines:
-                new = [machine for machine in machines if machine not in seen]
+                new = [machine for machine in machines if machine not in seen.lower()]
                 assert [machine for machine in new if split_of(machine) == split]
             else:
                 assert opening is not None

@@ -15,6 +15,7 @@ from keras_transformer.errors import UserError
 from keras_transformer.recipe_kit.config import RecipeConfig
 from keras_transformer.recipe_kit.telling import say
 from keras_transformer.text import DEFAULT_VOCABULARY_SIZE
+from keras_transformer.training.config import BlocksConfig
 
 Config = TypeVar("Config", bound=RecipeConfig)
 
@@ -174,6 +175,8 @@ def _differences(saved: Any, now: Any, prefix: str = "") -> Iterator[str]:
     """Yields the dotted names of the fields in which two configs differ."""
     for item in sections_last(type(saved)):
         before, after = getattr(saved, item.name), getattr(now, item.name)
+        if isinstance(before, BlocksConfig):  # that of an older run lacks the numbers that are new since
+            before = before.resolved()
         if is_dataclass(before):
             yield from _differences(before, after, f"{prefix}{item.name}.")
         elif before != after:

@@ -217,6 +217,16 @@ def test_a_short_training_has_a_short_warm_up_and_keeps_it_when_resumed(tmp_path
         make_run(settle(given), untouched)
 
 
+def test_a_run_of_before_a_number_was_new_is_resumed(tmp_path: Path) -> None:
+    config = replace(settle(parse_config(Config, None, ["--run", str(tmp_path)])), resume=True)
+    save_config(config, tmp_path / "config.yaml")
+    saved = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    del saved["model"]["attention_chunk"], saved["model"]["copy"], saved["training"]["accumulate"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(saved, explicit_end=True))
+    make_run(config, untouched)
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["model"]["copy"] is False
+
+
 def test_resume_with_another_config(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (trained / "config.yaml").read_bytes()
     base = ["train", "translation", "--data", trained.parent / "corpus.tsv", "--run", trained, "--resume", *MICRO]

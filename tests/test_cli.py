@@ -344,7 +344,10 @@ def test_quantize_train(
 
 def test_benchmark(capfd: pytest.CaptureFixture[str], export_room: Shouting) -> None:
     assert main(["benchmark", "dist", "--json", "--profile"]) == 0
-    assert json.loads(capfd.readouterr().out) == {"folder": "dist", "profile": True, "operators": False}
+    found = {"folder": "dist", "profile": True, "operators": False, "size": None}
+    assert json.loads(capfd.readouterr().out) == found
+    assert main(["benchmark", "dist", "--json", "--bytes", "128"]) == 0
+    assert json.loads(capfd.readouterr().out) == {**found, "profile": False, "size": 128}
 
 
 # predict

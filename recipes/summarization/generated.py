@@ -134,6 +134,8 @@ def headline_of(report: str) -> str:
         if time is None:
             continue
         if any(sentence == end.format(time=time[0]) for end in FIXED):
+            if not faults:
+                raise ValueError(f"{sentence!r} ends no fault")
             faults[-1] = faults[-1]._replace(fixed_at=time[0])
         for phrase, verb in verbs.items():
             if machine is not None and phrase in sentence:

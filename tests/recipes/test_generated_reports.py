@@ -44,6 +44,8 @@ def test_a_wrong_headline_is_told_from_a_right_one() -> None:
     assert headline_of(BUSY.replace("got stuck", "was oiled")) != headline_of(BUSY)
     with pytest.raises(ValueError, match=r"^'Once upon a time\.' does not open a report$"):
         headline_of("Once upon a time.")
+    with pytest.raises(ValueError, match=r"^'It was repaired at 08:00\.' ends no fault$"):
+        headline_of("Report of North Mill for Tuesday, 4 May. It was repaired at 08:00.")
 
 
 def test_all_that_can_happen_happens() -> None:

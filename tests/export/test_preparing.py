@@ -44,7 +44,10 @@ def test_a_new_run_is_trained_for_it(trained: Path, tmp_path: Path, capsys: pyte
     before = keras_transformer.load(trained)
     command = ["quantize-train", str(trained), "--output", str(new), "--precision", "int4", "--steps", "4"]
     assert cli.main(command) == 0
-    assert '"accuracy"' in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert '"accuracy"' in said.out
+    best = RunDirectory(trained).read_json(RunDirectory(trained).metrics)["best_score"]
+    assert f"with weights of int4, {best:.2f} before in float32\n" in said.err
     config = yaml.safe_load((new / "config.yaml").read_text())
     assert config["training"]["quantize"] == "int4"
     assert (config["training"]["steps"], config["training"]["learning_rate"]) == (4, preparing.LEARNING_RATE)

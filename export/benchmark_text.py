@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 TIMES = {"load ms": "load_ms", "median ms": "median_ms", "p90 ms": "p90_ms"}
-SIZED = ("median_ms", "p90_ms")
+OF_A_SIZE = ("median ms", "p90 ms")  # of `TIMES`, for texts of a given size
 LISTED = 15  # operators, of each table; the JSON has all
 
 
@@ -23,8 +23,8 @@ def _parts(result: Mapping[str, Any]) -> Iterator[str]:
     yield text_table(head, [_row(name, measured, score) for name, measured in found.items()], left=2)
     if all("sized" in measured for measured in found.values()):
         yield f"Texts of {next(iter(found.values()))['sized']['bytes']} bytes"
-        rows = [[name, *(f"{measured['sized'][key]:.2f}" for key in SIZED)] for name, measured in found.items()]
-        yield text_table(["precision", *(key.replace("_", " ") for key in SIZED)], rows)
+        rows = [[name, *(f"{one['sized'][TIMES[column]]:.2f}" for column in OF_A_SIZE)] for name, one in found.items()]
+        yield text_table(["precision", *OF_A_SIZE], rows)
     for measured in found.values():
         if "profile" in measured:
             yield f"Time of {measured['file']}, operator by operator, milliseconds for one text"

@@ -19,7 +19,8 @@ class Gate:
 
     Args:
         max_loss: points of the task's headline score (BLEU, ROUGE-L, accuracy, F1; 0 to 100) that a precision may have
-            less than float32 on the same examples.
+            less than float32 on the same examples; of a run that was trained for few bits, less than the run that it
+            came from.
         force_precision: whether one that loses more is handed over all the same; the report says so.
 
     Raises:
@@ -37,32 +38,27 @@ class Gate:
     def __post_init__(self) -> None:
         refuse_unless(self.max_loss >= 0, "max_loss", self.max_loss, "0 or more")
 
-    def refused(self, results: Mapping[str, Mapping[str, Any]], headline: str) -> dict[str, float]:
+    def refused(
+        self, results: Mapping[str, Mapping[str, Any]], headline: str, origin: Mapping[str, Any] | None = None
+    ) -> dict[str, float]:
         """Returns the precisions that lose too much, with their loss; see `losses`."""
-        return {name: loss for name, loss in losses(results, headline).items() if loss > self.max_loss}
+        return {name: loss for name, loss in losses(results, headline, origin).items() if loss > self.max_loss}
 
 
-def losses(results: Mapping[str, Mapping[str, Any]], headline: str) -> dict[str, float]:
+def losses(
+    results: Mapping[str, Mapping[str, Any]], headline: str, origin: Mapping[str, Any] | None = None
+) -> dict[str, float]:
     """Returns how many points each precision has less than float32; below zero if it has more.
 
     Args:
         results: scores of float32 and of others.
         headline: which of the scores.
+        origin: scores of the run that this one was trained for few bits from, if it was. They are what all precisions
+            are compared with, float32 among them, whose weights were never meant to be used as they are.
     """
-    whole = results[REFERENCE][headline]
-    return {name: round(whole - found[headline], 4) for name, found in results.items() if name != REFERENCE}
-
-
-def told(name: str, found: Mapping[str, Any], headline: str, max_loss: float) -> str:
-    """Returns in words what a precision loses, from its entry in the report.
-
-    Example:
-        "int4 has 39.00 bleu, 1.00 less than float32, more than the 0.3 allowed"
-    """
-    return (
-        f"{name} has {found[headline]:.2f} {headline}, {found['loss']:.2f} less than float32, more than the "
-        f"{max_loss:g} allowed"
-    )
+    whole = (origin or results[REFERENCE])[headline]
+    compared = {name: found for name, found in results.items() if origin or name != REFERENCE}
+    return {name: round(whole - found[headline], 4) for name, found in compared.items()}
 
 
 def raise_refusals(report: Mapping[str, Any], run: str, output: str) -> None:
@@ -86,6 +82,8 @@ def mends(report: Mapping[str, Any], run: str) -> str:
     trained = [name for name in report["gate"]["refused"] if name in TRAINED]
     if not trained:
         return forced
+    if "origin" in report["gate"]:
+        return f"{forced}; to have it lose less, give quantize-train more --steps, or train a larger model"
     new = f"{run.rstrip('/')}-{trained[0]}"
     return (
         f"{forced}; to have it lose less, train the model for it: "
@@ -94,12 +92,23 @@ def mends(report: Mapping[str, Any], run: str) -> str:
 
 
 def refusals(report: Mapping[str, Any]) -> list[str]:
-    """Returns a line for each precision that a report tells was refused, in words."""
-    headline, max_loss = report["headline"], report["gate"]["max_loss"]
-    return [told(name, found, headline, max_loss) for name, found in report["gate"]["refused"].items()]
+    """Returns a line for each precision that a report tells was refused, in words.
+
+    Example:
+        ["int4 has 39.00 bleu, 1.00 less than float32, more than the 0.3 allowed"]
+    """
+    return [_told(report, name, found) for name, found in report["gate"]["refused"].items()]
 
 
 def forced(report: Mapping[str, Any]) -> Sequence[str]:
     """Returns a line for each precision that a report tells was forced, in words."""
-    headline, max_loss = report["headline"], report["gate"]["max_loss"]
-    return [told(name, report["results"][name], headline, max_loss) for name in report["gate"]["forced"]]
+    return [_told(report, name, report["results"][name]) for name in report["gate"]["forced"]]
+
+
+def _told(report: Mapping[str, Any], name: str, found: Mapping[str, Any]) -> str:
+    headline, gate = report["headline"], report["gate"]
+    whole = "the run it was trained from" if "origin" in gate else "float32"
+    return (
+        f"{name} has {found[headline]:.2f} {headline}, {found['loss']:.2f} less than {whole}, more than the "
+        f"{gate['max_loss']:g} allowed"
+    )

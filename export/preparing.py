@@ -107,3 +107,14 @@ def _fill(source: RunDirectory, new: RunDirectory) -> None:
     ready = folded(model) if isinstance(model, Seq2SeqTransformer) else model
     new.write_model(ready)
     ready.save_weights(new.weights)
+    _keep_origin(RunDirectory(source.origin) if source.origin.is_dir() else source, RunDirectory(new.origin))
+
+
+def _keep_origin(source: RunDirectory, kept: RunDirectory) -> None:
+    """Copies what it takes to score a run, so that the gate can tell what was lost since."""
+    shutil.copytree(source.tokenizer, kept.tokenizer)
+    kept.examples("test").parent.mkdir()
+    for name in ("config", "model", "weights", "labels"):
+        if (path := getattr(source, name)).is_file():
+            shutil.copy(path, getattr(kept, name))
+    shutil.copy(source.examples("test"), kept.examples("test"))

@@ -150,7 +150,13 @@ def _results(report: Mapping[str, Any], task: Task) -> str:
 
 
 def _gate(report: Mapping[str, Any]) -> Iterator[str]:
-    """Yields what is to be said of precisions that lose more than is allowed."""
+    """Yields what is to be said of losses, and of precisions that lose more than is allowed."""
+    if origin := report["gate"].get("origin"):
+        headline = report["headline"]
+        yield (
+            f"The model was trained for few bits. Before that Keras had {origin[headline]:.2f} {headline} in float32, "
+            "which is what every file is compared with."
+        )
     for line in refusals(report):
         yield f"**Left out**: {line}."
     for line in forced(report):

@@ -34,6 +34,7 @@ def make_report(
     steps: Steps,
     gate: Gate,
     asked: Collection[str],
+    origin: TaskExport | None = None,
 ) -> dict[str, Any]:
     """Scores and times Keras and each file on the same sentences.
 
@@ -44,13 +45,15 @@ def make_report(
         steps: told of the progress.
         gate: what a precision may lose.
         asked: the precisions that are wanted.
+        origin: the run that this one was trained for few bits from, if it was.
 
     Returns: what `report.json` holds: how it was measured, and in `results`, for "keras" and each precision asked for,
         the scores, `ms_per_sentence`, `file_bytes`; for files also `peak_memory_bytes`, `loss` (points of the headline
         less than float32), `agreement_with_float32` and `agreement_with_keras` (percent of equal answers), and
         `differences` (Keras's answer cut where the file's is), of which `ties` and the first few `shown`; and how many
         sources and answers were cut for want of room, which the scores count as they are. `gate` has `max_loss`,
-        `forced`, the precisions that lose more and stay, and `refused`, the same entries of those that go.
+        `forced`, the precisions that lose more and stay, `refused`, the same entries of those that go, and `origin`,
+        the scores of that run in Keras, if there is one.
 
     Raises:
         ExportError: a score is no number.
@@ -80,9 +83,12 @@ def make_report(
             "ties": sum(found["tie"] for found in unlike),
             "shown": unlike[:LISTED],
         }
-    for precision, loss in losses(results, export.headline).items():
+    before = None
+    if origin is not None:
+        before = origin.scores(origin.expected(sources, steps, "Keras before the training for few bits"))
+    for precision, loss in losses(results, export.headline, before).items():
         results[precision]["loss"] = loss
-    refused = [name for name in gate.refused(results, export.headline) if name in asked]
+    refused = [name for name in gate.refused(results, export.headline, before) if name in asked]
     forced = refused if gate.force_precision else []
     return {
         "task": export.task.name,
@@ -102,6 +108,7 @@ def make_report(
             "max_loss": gate.max_loss,
             "forced": forced,
             "refused": {name: results[name] for name in refused if name not in forced},
+            **({"origin": before} if before else {}),
         },
     }
 

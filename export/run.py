@@ -83,13 +83,14 @@ def export_run(
     chosen = task.options(options)
     check_target(output, force)
     export = task.export(directory, config, chosen, test_limit)
+    origin = _origin(directory, chosen, test_limit)
     validation = _validation(directory, export.text_field) if STATIC in precisions else []
     with new_folder(output, force) as folder:
         saved_model = save_model(export, folder, steps)
         files = make_files(export, folder, output, precisions, validation, steps)
         sentences = verification_sentences(export.texts, export.max_source_bytes)
         answers = verify(export, files, sentences, steps)
-        report = make_report(export, files, directory.path, steps, gate, precisions)
+        report = make_report(export, files, directory.path, steps, gate, precisions, origin)
         files = _keep(files, report)
         write_json(folder / "golden.json", make_golden(task.page.golden, sentences, answers, list(files)))
         shutil.copyfile(verify_folder.__file__, folder / "verify.py")
@@ -174,6 +175,16 @@ def verify(
 def _validation(run: RunDirectory, field: str) -> list[str]:
     """Returns the texts of the validation split that activations are observed on."""
     return [text for (text,) in run.read_rows("validation", [field])[:OBSERVED_TEXTS]]
+
+
+def _origin(run: RunDirectory, options: Any, limit: int) -> TaskExport | None:
+    """Returns the export of the run that this one was trained for few bits from, if it was."""
+    if not run.origin.is_dir():
+        return None
+    origin = RunDirectory(run.origin)
+    origin.check_trained()
+    task, config = read_task(origin)
+    return task.export(origin, config, options, limit)
 
 
 def _keep(files: Mapping[str, Artifact], report: Mapping[str, Any]) -> dict[str, Artifact]:

@@ -12,6 +12,7 @@
 - `logs/`: TensorBoard
 - `samples.txt`: sample sentences at the last evaluation
 - `evaluations/`: scores and corpora of `evaluate`
+- `origin/`: of a run trained for few bits, what it takes to answer as the run that it came from
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class RunDirectory:
         self.curve = self.path / "curve.jsonl"
         self.logs = self.path / "logs"
         self.samples = self.path / "samples.txt"
+        self.origin = self.path / "origin"
 
     def check_free(self) -> None:
         """Raises UserError if something stands in the way of a new run."""

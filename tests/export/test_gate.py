@@ -12,6 +12,8 @@ from keras_transformer.errors import UserError
 from keras_transformer.export import ExportError, export_run, open_artifact, run
 from keras_transformer.export.checks import check_depends_on_source
 from keras_transformer.export.gate import Gate, losses, raise_refusals
+from keras_transformer.export.preparing import _keep_origin
+from keras_transformer.training import RunDirectory
 from tests.export.conftest import MAX_SOURCE_BYTES, MAX_TARGET_BYTES, read_json
 
 RESULTS = {"float32": {"bleu": 40.0}, "int8": {"bleu": 39.75}, "int4": {"bleu": 38.5}, "float16": {"bleu": 40.1}}
@@ -26,6 +28,12 @@ def test_what_is_refused() -> None:
         Gate(max_loss=-0.1)
 
 
+def test_a_run_trained_for_few_bits_is_compared_with_its_origin() -> None:
+    origin = {"bleu": 40.2}
+    assert losses(RESULTS, "bleu", origin) == {"float32": 0.2, "int8": 0.45, "int4": 1.7, "float16": 0.1}
+    assert Gate().refused(RESULTS, "bleu", origin) == {"int8": 0.45, "int4": 1.7}
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, artifact_path: Path, run_path: Path, tmp_path: Path) -> Any:
     """Exports the run of the fixture with files made before; of int8 every other score is less."""
@@ -34,9 +42,11 @@ def quick(monkeypatch: pytest.MonkeyPatch, artifact_path: Path, run_path: Path, 
         for path in outputs.values():
             shutil.copy(artifact_path / path.name, path)
 
-    def less(results: Any, headline: str) -> dict[str, float]:
+    def less(results: Any, headline: str, origin: Any = None) -> dict[str, float]:
         results["float32"][headline], results["int8"][headline] = 30.0, 25.75
-        return losses(results, headline)
+        if origin:
+            origin[headline] = 30.5
+        return losses(results, headline, origin)
 
     monkeypatch.setattr(run, "convert", copy)
     monkeypatch.setattr("keras_transformer.export.report.losses", less)
@@ -44,7 +54,11 @@ def quick(monkeypatch: pytest.MonkeyPatch, artifact_path: Path, run_path: Path, 
     monkeypatch.setattr("keras_transformer.export.report._keras_time", lambda *_: no_time)
     monkeypatch.setattr("keras_transformer.export.report.peak_memory", lambda *_: None)
     room = {"max_source_bytes": MAX_SOURCE_BYTES, "max_target_bytes": MAX_TARGET_BYTES, "test_limit": 4}
-    return lambda *precisions, **more: export_run(run_path, tmp_path / "dist", precisions, **room, **more)
+
+    def export(*precisions: str, run: Path = run_path, **more: Any) -> dict[str, Any]:
+        return export_run(run, tmp_path / "dist", precisions, **room, **more)
+
+    return export
 
 
 def test_a_refused_precision_is_left_out_and_told(quick: Any, tmp_path: Path) -> None:
@@ -82,6 +96,20 @@ def test_a_forced_precision_is_kept_and_told(quick: Any, tmp_path: Path, capfd: 
     assert "forced: int8 has" in capfd.readouterr().err
     assert open_artifact(tmp_path / "dist").path.name == "model.int8.tflite"
     raise_refusals(report, "runs/mine", "dist")  # nothing was left out
+
+
+def test_what_is_told_of_a_run_trained_for_few_bits(quick: Any, run_path: Path, tmp_path: Path) -> None:
+    few = shutil.copytree(run_path, tmp_path / "few")
+    _keep_origin(RunDirectory(run_path), RunDirectory(RunDirectory(few).origin))
+    with pytest.raises(ExportError, match=r"^int8 has 25.75 bleu, 4.75 less than the run it was trained from, more"):
+        quick("int8", run=few)
+    report = quick("float32", "int8", run=few, max_loss=0.5)
+    assert report["gate"]["origin"]["bleu"] == 30.5
+    assert (report["results"]["float32"]["loss"], report["gate"]["refused"]["int8"]["loss"]) == (0.5, 4.75)
+    readme = (tmp_path / "dist" / "README.md").read_text(encoding="utf-8")
+    assert "Before that Keras had 30.50 bleu in float32" in readme
+    with pytest.raises(UserError, match=r"to have it lose less, give quantize-train more --steps, or train a larger"):
+        raise_refusals(report, "runs/few", "dist")
 
 
 # That the encoder is kept

@@ -58,6 +58,20 @@ def test_a_new_run_is_trained_for_it(trained: Path, tmp_path: Path, capsys: pyte
     assert max(np.abs(a - b).max() for a, b in pairs) > 0, "it was trained"
     steps, rate = 4, preparing.LEARNING_RATE
     assert max(np.abs(a - b).max() for a, b in pairs) < 3 * steps * rate, "from the weights that were there"
+    kept = keras_transformer.load(RunDirectory(new).origin)
+    for mine, theirs in zip(before.model.get_weights(), kept.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    read = [RunDirectory(path).read_rows("test", ["text"]) for path in (trained, RunDirectory(new).origin)]
+    assert read[0] == read[1]
+
+
+def test_the_origin_of_a_run_trained_twice_is_the_first(long_run_path: Path, tmp_path: Path) -> None:
+    once, twice = RunDirectory(tmp_path / "once"), RunDirectory(tmp_path / "twice")
+    for source, new in ((RunDirectory(long_run_path), once), (once, twice)):
+        new.path.mkdir()
+        preparing._fill(source, new)
+        new.config.write_text((long_run_path / "config.yaml").read_text())
+    assert (twice.origin / "model.weights.h5").read_bytes() == (long_run_path / "model.weights.h5").read_bytes()
 
 
 def test_a_pre_norm_model_is_trained_as_it_is_exported(long_run_path: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import tensorflow as tf
+from keras_transformer._start import start_quickly
 
 
 def convert(saved_model: str, signatures: list[str]) -> bytes:
@@ -18,6 +18,8 @@ def convert(saved_model: str, signatures: list[str]) -> bytes:
         saved_model: folder.
         signatures: of the SavedModel, and all that the file will have.
     """
+    import tensorflow as tf
+
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=signatures)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return bytes(converter.convert())
@@ -28,4 +30,5 @@ def main(saved_model: str, signatures: str, path: str) -> None:
 
 
 if __name__ == "__main__":
+    start_quickly()
     main(*sys.argv[1:])

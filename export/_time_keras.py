@@ -10,10 +10,12 @@ import sys
 import time
 import warnings
 
-import tensorflow as tf
+from keras_transformer._start import start_quickly
 
 
 def main(run: str) -> None:
+    import tensorflow as tf
+
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     warnings.simplefilter("ignore")
@@ -33,4 +35,5 @@ def main(run: str) -> None:
 
 
 if __name__ == "__main__":
+    start_quickly()
     main(*sys.argv[1:])

@@ -23,5 +23,5 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     import tensorflow as tf
 
-    fast = tf.function(function, jit_compile=True)
+    fast = tf.function(function, jit_compile=True, autograph=False)
     return lambda *arguments: function(*arguments) if tf.distribute.has_strategy() else fast(*arguments)

@@ -33,6 +33,7 @@ from keras_transformer._discovery import (
 from keras_transformer._memory import keep_memory
 from keras_transformer._quiet import filtered_stderr, quiet_tensorflow
 from keras_transformer._search_flags import add_align_flags, add_search_flags, align_of, named_as_given, search_of
+from keras_transformer._start import start_quickly
 from keras_transformer._threads import use_one_thread_an_operation
 from keras_transformer._tune_lr import add_sweep_flags, tune
 from keras_transformer.errors import UserError, close_matches
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done, 2 something the user can mend, 130 interrupted, 141 nobody reads the output any more, 1 a mistake of ours.
     """
+    start_quickly()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("always", category=UserWarning, module=r"keras_transformer\.")

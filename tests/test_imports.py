@@ -157,6 +157,22 @@ def test_help_answers_at_once() -> None:
     assert any(seconds() < 0.5 for _ in range(20))
 
 
+START = "from keras_transformer._start import start_quickly; start_quickly()"
+
+
+def test_a_command_imports_no_library_that_nobody_uses() -> None:
+    """Those that Keras and TensorFlow import only if they are there; whoever asks afterwards finds them."""
+    assert heavy_after("import tensorflow, keras", {"sklearn"}) == "['sklearn']", "if not, there is less to leave out"
+    assert heavy_after(f"{START}; import tensorflow, keras", {"sklearn", "jax"}) == "[]"
+    assert heavy_after(f"{START}; import keras, sklearn", {"sklearn", "jax"}) == "['sklearn']"
+
+
+def test_a_command_that_runs_on_jax_finds_it() -> None:
+    pytest.importorskip("jax")
+    code = f"import os; os.environ['KERAS_BACKEND'] = 'jax'; {START}; import tensorflow, keras; keras.ops.zeros(1)"
+    assert heavy_after(code, {"sklearn", "jax"}) == "['jax']"
+
+
 @pytest.mark.parametrize("room", ["recipes", "export"])
 def test_a_bare_import_is_refused(room: str) -> None:
     done = subprocess.run([sys.executable, "-c", f"import {room}"], cwd=ROOT, capture_output=True, text=True)

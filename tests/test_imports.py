@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_transformer._discovery import recipe_names
+from keras_transformer.cli.discovery import recipe_names
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("keras_transformer", "recipes", "export")
@@ -71,7 +71,7 @@ FILES = python_files()
 
 
 def test_the_walk_finds_the_modules() -> None:
-    assert {"keras_transformer/cli.py", "recipes/__init__.py", "export/__init__.py"} <= set(FILES)
+    assert {"keras_transformer/cli/commands.py", "recipes/__init__.py", "export/__init__.py"} <= set(FILES)
     assert not any(path.startswith(("keras_transformer/recipes", "keras_transformer/export")) for path in FILES)
 
 
@@ -95,7 +95,7 @@ def test_every_way_to_import_is_seen(source: str, found: list[str]) -> None:
 def test_imports_go_one_way(path: str) -> None:
     names = imports_in(path)
     assert not [name for name in names if enters(name, "recipes") or enters(name, "export")], "use the installed names"
-    if path == "keras_transformer/cli.py":
+    if path.startswith("keras_transformer/cli/"):
         return
     closed = [room for room in ("recipes", "export") if not path.startswith(f"{room}/")]
     assert not [name for name in names for room in closed if enters(name, f"keras_transformer.{room}")]

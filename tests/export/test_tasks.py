@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from keras_transformer._discovery import recipe_names
+from keras_transformer.cli.discovery import recipe_names
 from keras_transformer.errors import UserError
 from keras_transformer.export.tasks import find_task, task_names
 

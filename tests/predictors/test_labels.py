@@ -12,7 +12,7 @@ import pytest
 
 import keras_transformer
 from keras_transformer._files import write_json
-from keras_transformer._predict import lines_of_run
+from keras_transformer.cli.predict import lines_of_run
 from keras_transformer.errors import UserError
 from keras_transformer.generation.options import SearchOptions
 from keras_transformer.label_scores import probabilities_of

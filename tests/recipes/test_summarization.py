@@ -102,8 +102,8 @@ def test_every_summary_is_trained_on(trained: Path, capsys: pytest.CaptureFixtur
 
 def test_a_run_searches_as_it_says(trained: Path, tmp_path: Path) -> None:
     """Given options replace those of the run one by one; what was not given stays."""
-    from keras_transformer._search_flags import search_of, search_of_run
     from keras_transformer.cli import build_parsers
+    from keras_transformer.cli.search_flags import search_of, search_of_run
 
     _, commands = build_parsers()
     saved = search_of_run(str(trained))

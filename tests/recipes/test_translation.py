@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 import keras_transformer
-from keras_transformer._discovery import RECIPES, config_names, recipe_names
 from keras_transformer.cli import main
+from keras_transformer.cli.discovery import RECIPES, config_names, recipe_names
 from keras_transformer.config import parse_config, save_config
 from keras_transformer.errors import UserError
 from keras_transformer.recipe_kit import make_run

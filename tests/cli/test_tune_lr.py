@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_transformer._tune_lr import table
 from keras_transformer.cli import main
+from keras_transformer.cli.tune_lr import table
 
 # Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")

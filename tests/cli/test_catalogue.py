@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from keras_transformer._catalogue import catalogue, header
-from keras_transformer._discovery import RECIPES, config_names, recipe_names
 from keras_transformer.cli import main
+from keras_transformer.cli.catalogue import catalogue, header
+from keras_transformer.cli.discovery import RECIPES, config_names, recipe_names
 
 CONFIGS = [(task, name) for task in recipe_names() for name in config_names(task)]
 

@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 
 import keras_transformer
-from keras_transformer import _discovery
-from keras_transformer._lines import GROUP, read_groups
 from keras_transformer._quiet import without_noise
-from keras_transformer.cli import main
+from keras_transformer.cli import discovery, main
+from keras_transformer.cli.lines import GROUP, read_groups
 from keras_transformer.config import describe, fields_of
 from keras_transformer.errors import UserError
 
@@ -81,7 +80,7 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[Any]) -
     stand_in: Any = types.ModuleType("keras_transformer.recipes.translation")
     stand_in.Config, stand_in.main, stand_in.evaluate = Config, calls.append, evaluate
     monkeypatch.setitem(sys.modules, "keras_transformer.recipes.translation", stand_in)
-    monkeypatch.setattr(_discovery, "RECIPES", tmp_path / "recipes")
+    monkeypatch.setattr(discovery, "RECIPES", tmp_path / "recipes")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "recipes"
 
@@ -511,7 +510,7 @@ def test_lines_are_read_as_they_arrive() -> None:
 
 STAND_IN = """
 import sys, types, keras_transformer
-from keras_transformer.cli import PRECISIONS, main
+from keras_transformer.cli import discovery, main
 keras_transformer.load = lambda path: types.SimpleNamespace(predict=lambda lines: [line.upper() for line in lines])
 sys.exit(main(sys.argv[1:]))
 """
@@ -644,7 +643,7 @@ def test_tensorflow_starts_quietly() -> None:
 # Every recipe that is here
 
 
-@pytest.mark.parametrize("task", _discovery.recipe_names())
+@pytest.mark.parametrize("task", discovery.recipe_names())
 def test_every_recipe_explains_its_fields(task: str, capfd: pytest.CaptureFixture[str]) -> None:
     recipe = __import__(f"keras_transformer.recipes.{task}", fromlist=["Config"])
     assert [item.key for item in fields_of(recipe.Config) if not item.help] == []

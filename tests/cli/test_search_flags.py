@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keras_transformer import cli
-from keras_transformer._search_flags import as_flags
+from keras_transformer.cli.search_flags import as_flags
 from keras_transformer.config import save_config
 from keras_transformer.recipes import translation
 from tests.export.conftest import write_run

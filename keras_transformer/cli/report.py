@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from keras_transformer import _markdown
-from keras_transformer._charts import Point, chart, chart_sheet
 from keras_transformer._files import replacing
-from keras_transformer._runs import RunSummary, read_metrics, read_summary
+from keras_transformer.cli.charts import Point, chart, chart_sheet
+from keras_transformer.cli.runs import RunSummary, read_metrics, read_summary
 from keras_transformer.errors import UserError
 from keras_transformer.training.curve import read_curve
 from keras_transformer.training.run_directory import RunDirectory

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_transformer._discovery import check_exists
+from keras_transformer.cli.discovery import check_exists
 from keras_transformer.config import END_MARK
 from keras_transformer.errors import UserError
 from keras_transformer.training.run_directory import RunDirectory

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_transformer.errors import UserError, close_matches
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def listed(names: Iterable[str]) -> str:

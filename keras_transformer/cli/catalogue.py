@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from keras_transformer._discovery import RECIPES, config_names, recipe_names
+from keras_transformer.cli.discovery import RECIPES, config_names, recipe_names
 
 
 def catalogue() -> str:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from keras_transformer._charts import MAX_POINTS, chart, thinned
-from keras_transformer._report import MARK, html_page, markdown_page, read_report, write_report
-from keras_transformer._runs import SIGN_OF_LIFE, print_runs, read_summary, run_folders, summary_of
+from keras_transformer.cli.charts import MAX_POINTS, chart, thinned
+from keras_transformer.cli.report import MARK, html_page, markdown_page, read_report, write_report
+from keras_transformer.cli.runs import SIGN_OF_LIFE, print_runs, read_summary, run_folders, summary_of
 from keras_transformer.errors import UserError
 from keras_transformer.training.run_directory import RunDirectory
 

@@ -10,8 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from keras_transformer._discovery import is_artifact
-from keras_transformer._search_flags import AlignFlags, named_as_given
+from keras_transformer.cli.discovery import is_artifact
+from keras_transformer.cli.search_flags import AlignFlags, named_as_given
 from keras_transformer.errors import UserError
 from keras_transformer.generation.options import GREEDY, SearchOptions
 from keras_transformer.predictors.interface import Predictor

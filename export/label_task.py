@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from keras_transformer.errors import UserError
 from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.label_artifact import LabelArtifact
 from keras_transformer.export.label_page import PAGE
 from keras_transformer.export.label_references import SEPARATOR, field_names, reference_array
-from keras_transformer.export.limits import SMALLEST
+from keras_transformer.export.limits import check_room
 from keras_transformer.export.task import Page, Task
 from keras_transformer.training.run_directory import RunDirectory
 
@@ -33,8 +32,8 @@ class LabelOptions:
     max_source_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_source_bytes is not None and self.max_source_bytes < SMALLEST:
-            raise UserError(f"max_source_bytes is {self.max_source_bytes}, expected {SMALLEST} or more")
+        if self.max_source_bytes is not None:
+            check_room("max_source_bytes", self.max_source_bytes)
 
 
 class LabelTask(Task):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_transformer.errors import UserError
+from keras_transformer.errors import refuse_unless
 
 # Bits of the output `status`.
 SOURCE_CUT = 1  # text_length was more than max_source_bytes
@@ -15,6 +15,7 @@ ID_HELD = 16  # an id that is no piece was held to the nearest one
 NUMBER_HELD = 32  # a length, position, seed or temperature out of its range was held to it
 
 SMALLEST = 8  # bytes; room for a character of four bytes and for what precedes it
+LARGEST = 2**20  # bytes; a file has tables and caches for as many pieces
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,17 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("max_source_bytes", "max_target_bytes"):
-            if getattr(self, name) < SMALLEST:
-                raise UserError(f"{name} is {getattr(self, name)}, expected {SMALLEST} or more")
+            check_room(name, getattr(self, name))
 
     @property
     def source_places(self) -> int:
         """Room for the pieces of a source."""
         return min(self.max_source_bytes, self.max_source_pieces or self.max_source_bytes)
+
+
+def check_room(name: str, size: int) -> None:
+    """Raises UserError if so many bytes are no room for a text; `name` is that of the option."""
+    refuse_unless(SMALLEST <= size <= LARGEST, name, size, f"{SMALLEST} to {LARGEST}")
 
 
 def cut_at_character(text: bytes, room: int) -> bytes:

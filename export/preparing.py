@@ -71,7 +71,7 @@ def quantize_train(
         )
     source, new = RunDirectory(run), RunDirectory(output)
     source.check_trained()
-    new.check_free()
+    new.check_free("give another --output")
     config = load_config(recipe.Config, source.config)
     options = replace(
         config.training,

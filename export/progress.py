@@ -44,8 +44,8 @@ class Steps:
             yield
         self.say(f"{text}: {time.monotonic() - start:.1f} s")
 
-    def track(self, items: Sequence[Item], text: str) -> Iterator[Item]:
-        """Yields the items, with a bar that has rate and time left."""
+    def track(self, items: Sequence[Item], text: str, unit: str = "") -> Iterator[Item]:
+        """Yields items, with a bar that has rate and time left; `unit` is what they are, if `text` does not say it."""
         start = time.monotonic()
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
         with Progress(
@@ -57,4 +57,5 @@ class Steps:
                 rate = done / max(time.monotonic() - start, 1e-9)
                 bar.update(task, completed=done, rate=f"{rate:.1f}/s")
         seconds = time.monotonic() - start
-        self.say(f"{text}: {len(items):,} in {seconds:.1f} s ({len(items) / max(seconds, 1e-9):.1f}/s)")
+        count, rate = f"{len(items):,} {unit}".strip(), len(items) / max(seconds, 1e-9)
+        self.say(f"{text}: {count} in {seconds:.1f} s ({rate:.1f}/s)")

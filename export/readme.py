@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from string import Template
 from typing import Any
 
@@ -55,24 +55,28 @@ FILES = {
     "golden.json": "inputs with the answers each file must give, and how exactly",
     "verify.py": "checks this folder: `python verify.py`, with NumPy and ai-edge-litert alone",
     "report.json": "the measurements below, with the differences from Keras",
-    "web/": "a page that runs the files in a browser: `keras-transformer serve` shows, `keras-transformer web` adds it",
+    "web/": "a page that runs the files in a browser, from any server of static files; added by `keras-transformer "
+    "web`, shown by `keras-transformer serve`",
 }
 EXAMPLE = "Hello."
+SHORT = 80  # bytes of an example
 AGREEMENTS = ("agreement_with_keras", "agreement_with_float32")
 
 
-def make_readme(manifest: Mapping[str, Any], report: Mapping[str, Any], task: Task, example: str = EXAMPLE) -> str:
+def make_readme(
+    manifest: Mapping[str, Any], report: Mapping[str, Any], task: Task, examples: Iterable[str] = ()
+) -> str:
     """Returns the README of a folder, from its manifest and report.
 
     Args:
         manifest, report: as their files hold them.
         task: of the run.
-        example: a text for the examples.
+        examples: texts of which one stands in the examples of code, if any can.
     """
     page = task.page
     files = {entry["file"] for entry in manifest["precisions"].values()}
     file = "model.tflite" if "model.tflite" in files else sorted(files)[0]
-    kept = example if example.isascii() and not set("\"'\\$\n\r") & set(example) else EXAMPLE
+    room = min(SHORT, manifest["limits"]["max_source_bytes"])
     names = {
         **manifest["limits"],
         **task.names(manifest),
@@ -80,7 +84,7 @@ def make_readme(manifest: Mapping[str, Any], report: Mapping[str, Any], task: Ta
         "does": task.does,
         "actor": task.actor,
         "file": file,
-        "example": kept,
+        "example": next((text for text in examples if _is_plain(text, room)), EXAMPLE),
     }
     shown = [(name, what) for name, what in FILES.items() if not name.endswith(".tflite") or name in files]
 
@@ -106,6 +110,11 @@ def make_readme(manifest: Mapping[str, Any], report: Mapping[str, Any], task: Ta
         more="\n".join(page.more(manifest, names)),
         saved_model=filled(page.saved_model),
     )
+
+
+def _is_plain(text: str, room: int) -> bool:
+    """Returns whether a text can stand between quotation marks in any language, and shows something."""
+    return text.isascii() and text.isprintable() and " " in text and not set("\"'\\$") & set(text) and len(text) <= room
 
 
 def tensors(signature: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export import checks, verify_folder
 from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.associated import add_associated
+from keras_transformer.export.benchmark_text import text_table
 from keras_transformer.export.convert import convert
 from keras_transformer.export.gate import REFERENCE, Gate, forced, refusals
 from keras_transformer.export.golden import make_golden
@@ -97,7 +98,7 @@ def export_run(
         write_json(folder / "report.json", report)
         names = {precision: artifact.path.name for precision, artifact in files.items()}
         manifest = make_manifest(export, saved_model, names)
-        readme = make_readme(manifest, report, task, *export.texts[:1])
+        readme = make_readme(manifest, report, task, export.texts)
         (folder / "README.md").write_text(readme, encoding="utf-8")
         if web:
             write_page_if_possible(folder, output, steps)
@@ -212,10 +213,20 @@ def _check_precisions(precisions: Sequence[str]) -> None:
 
 
 def _say_results(report: Mapping[str, Any], output: Path, steps: Steps) -> None:
-    for name, found in report["results"].items():
-        speed = "" if found["ms_per_sentence"] is None else f", {found['ms_per_sentence']:.2f} ms a sentence"
-        score = f"{report['headline']} {found[report['headline']]:.2f}"
-        steps.say(f"{name}: {score}{speed}, {found['file_bytes'] / 1e6:.2f} MB")
+    head = ["", report["headline"], "as float32, %", "ms a text", "MB", "memory, MB"]
+    steps.say(text_table(head, [_row(name, found, report["headline"]) for name, found in report["results"].items()]))
     for line in forced(report):
         steps.say(f"forced: {line}")
     steps.say(f"{output} is ready")
+
+
+def _row(name: str, found: Mapping[str, Any], headline: str) -> list[str]:
+    same, speed, memory = (found.get(key) for key in ("agreement_with_float32", "ms_per_sentence", "peak_memory_bytes"))
+    return [
+        name,
+        f"{found[headline]:.2f}",
+        "" if same is None else f"{same:.1f}",
+        "" if speed is None else f"{speed:.2f}",
+        f"{found['file_bytes'] / 1e6:.2f}",
+        "" if memory is None else f"{memory / 1e6:.1f}",
+    ]

@@ -214,7 +214,9 @@ def make_server(folder: str | os.PathLike[str], host: str = HOST, port: int = PO
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UserError(f"--port: {port} is in use at {host}; give another, or 0 for any that is free") from None
-        raise UserError(f"cannot listen at {host}, port {port}: {error.strerror}") from None
+        raise UserError(
+            f"--host: cannot listen at {host}, port {port}: {error.strerror}; this machine always has {HOST}"
+        ) from None
 
 
 def serve(folder: str | os.PathLike[str], host: str = HOST, port: int = PORT) -> None:

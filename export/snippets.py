@@ -8,9 +8,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 $signature = Interpreter("$file").get_signature_runner("$signature")
 
-source = "$example".encode()[:$max_source_bytes]
+source = "$example".encode()
 text = np.zeros((1, $max_source_bytes), np.uint8)
-text[0, : len(source)] = list(source)
+text[0, : len(source)] = list(source[:$max_source_bytes])  # as much as there is room for
 answer = $signature(text=text, text_length=np.array([len(source)], np.int32))
 print(answer["text"][0, : answer["text_length"][0]].tobytes().decode(errors="replace"))
 """
@@ -43,7 +43,7 @@ class $actor(path: String) : AutoCloseable {
 KOTLIN = """
 import java.io.File
 import java.nio.ByteBuffer
-import org.tensorflow.lite.Interpreter  // from com.google.ai.edge.litert:litert
+import org.tensorflow.lite.Interpreter  // from com.google.ai.edge.litert:litert, version 1
 
 class $actor(file: File) {
     private val interpreter = Interpreter(file)
@@ -72,14 +72,11 @@ import TensorFlowLite  // the pod TensorFlowLiteSwift
 
 func $signature(_ source: String, file: String) throws -> String {
     let runner = try Interpreter(modelPath: file).signatureRunner(with: "$signature")
-    try runner.allocateTensors()
     let bytes = Data(source.utf8)
     var text = Data(bytes.prefix($max_source_bytes))
     text.append(Data(count: $max_source_bytes - text.count))
     let length = withUnsafeBytes(of: Int32(bytes.count)) { Data($$0) }
-    try runner.copy(text, toInputNamed: "text")
-    try runner.copy(length, toInputNamed: "text_length")
-    try runner.invoke()
+    try runner.invoke(with: ["text": text, "text_length": length])
     let count = try runner.output(named: "text_length").data.withUnsafeBytes { $$0.load(as: Int32.self) }
     return String(decoding: try runner.output(named: "text").data.prefix(Int(count)), as: UTF8.self)
 }
@@ -149,9 +146,9 @@ from ai_edge_litert.interpreter import Interpreter
 interpreter = Interpreter("$file")
 encode, step, detokenize = (interpreter.get_signature_runner(n) for n in ("encode", "decode_step", "detokenize"))
 
-source = "$example".encode()[:$max_source_bytes]
+source = "$example".encode()
 text = np.zeros((1, $max_source_bytes), np.uint8)
-text[0, : len(source)] = list(source)
+text[0, : len(source)] = list(source[:$max_source_bytes])  # as much as there is room for
 memory = encode(text=text, text_length=np.array([len(source)], np.int32))
 del memory["pieces"], memory["status"]
 
@@ -176,9 +173,9 @@ from ai_edge_litert.interpreter import Interpreter
 interpreter = Interpreter("$file")
 $signature, align = (interpreter.get_signature_runner(name) for name in ("$signature", "align"))
 
-source = "$example".encode()[:$max_source_bytes]
+source = "$example".encode()
 text = np.zeros((1, $max_source_bytes), np.uint8)
-text[0, : len(source)] = list(source)
+text[0, : len(source)] = list(source[:$max_source_bytes])  # as much as there is room for
 given = {"text": text, "text_length": np.array([len(source)], np.int32)}
 found = $signature(**given)
 looks = align(**given, answer=found["text"], answer_length=found["text_length"])
@@ -197,9 +194,19 @@ for row, (start, end) in enumerate(places["answer"]):
 def kotlin(compiled: str, interpreter: str) -> dict[str, tuple[str, str, str]]:
     """Returns the two examples for Android."""
     return {
-        "Kotlin: CompiledModel": ("kotlin", compiled, "Android, LiteRT's newer interface; `path` is that of the file:"),
-        "Kotlin: Interpreter": ("kotlin", interpreter, "Android, the interface of TensorFlow Lite:"),
+        "Kotlin: CompiledModel": (
+            "kotlin",
+            compiled,
+            "Android, the interface of LiteRT 2, for a new app; `path` is that of the file:",
+        ),
+        "Kotlin: Interpreter": ("kotlin", interpreter, "Android, for an app that has TensorFlow Lite or LiteRT 1:"),
     }
+
+
+def javascript(code: str) -> tuple[str, str, str]:
+    """Returns the example for a web page."""
+    how = "A web page, served over HTTP; `npm install @litertjs/core`, and a bundler or an import map that finds it:"
+    return "javascript", code, how
 
 
 SNIPPETS = {
@@ -207,5 +214,5 @@ SNIPPETS = {
     **kotlin(KOTLIN_COMPILED, KOTLIN),
     "Swift": ("swift", SWIFT, "iOS:"),
     "C++": ("cpp", CPP, "With the library of LiteRT, or of TensorFlow Lite:"),
-    "JavaScript": ("javascript", JAVASCRIPT, "A web page, served over HTTP; `npm install @litertjs/core`:"),
+    "JavaScript": javascript(JAVASCRIPT),
 }

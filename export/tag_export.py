@@ -78,7 +78,15 @@ class TagExport(EncoderExport):
         return TagLiteModule(self.predictor, self.max_source_bytes)
 
     def expected(self, sources: Sequence[bytes], steps: Steps, text: str) -> list[TaggedWords]:
-        return [self._answer(source) for source in steps.track(sources, text)]
+        """Returns what Keras says of texts, of no more pieces than the model was trained on."""
+        words = [word_spans(source, self.predictor.words) for source in sources]
+        starts = [[start for start, _ in own] for own in words]
+        with steps.step(f"{text}: {len(sources):,} texts"):
+            tags = self.predictor.tags_of(sources, starts, cut=True)
+        labels = self.predictor.labels
+        outside = OUTSIDE if OUTSIDE in labels else labels[0]  # a file has no tag but these
+        known = [tuple(tag if tag in labels else outside for tag in own) for own in tags]
+        return [TaggedWords(own, tuple(places), 0) for own, places in zip(known, words, strict=True)]
 
     def differences(
         self, sources: Sequence[bytes], expected: Sequence[TaggedWords], found: Sequence[TaggedWords]
@@ -114,18 +122,8 @@ class TagExport(EncoderExport):
         cut = SOURCE_CUT | SOURCE_LONG | TARGET_CUT
         return {"texts_cut": sum(bool(answer.status & cut) for answer in answers)}
 
-    def _answer(self, source: bytes) -> TaggedWords:
-        """Returns what Keras says of a text, of no more pieces than the model was trained on."""
-        predictor = self.predictor
-        words = word_spans(source, predictor.words)
-        logits, counted, pieces = self._logits(source, words)
-        labels = ops.convert_to_numpy(predictor.model.decode(logits[None], counted[None]))[0]
-        outside = self.predictor.labels.index(OUTSIDE) if OUTSIDE in self.predictor.labels else 0
-        found = [int(labels[piece]) if piece < len(labels) else outside for piece in pieces]
-        return TaggedWords(tuple(predictor.labels[label] for label in found), tuple(words), 0)
-
-    def _logits(self, source: bytes, words: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns Keras's logits, where words begin among the pieces, and the piece in which each word begins."""
+    def _logits(self, source: bytes, words: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns Keras's logits, and the piece in which each word begins; past the last for those that are cut."""
         predictor = self.predictor
         ids = predictor.tokenizer.encode(source)
         ends = np.cumsum([len(predictor.tokenizer.pieces[i]) for i in ids])
@@ -133,16 +131,14 @@ class TagExport(EncoderExport):
         ids = ids[: self.limits["max_source_pieces"]]
         padded = np.zeros(-(-max(len(ids), 1) // FEW_PIECES) * FEW_PIECES, np.int32)
         padded[: len(ids)] = ids
-        counted = np.zeros(len(padded), bool)
-        counted[pieces[pieces < len(ids)]] = True
         logits = ops.convert_to_numpy(predictor.model.predict_on_batch({"ids": padded[None]}))[0]
-        return logits, counted, np.where(pieces < len(ids), pieces, len(padded))
+        return logits, np.where(pieces < len(ids), pieces, len(padded))
 
     def _is_tie(self, source: bytes, ours: TaggedWords, theirs: TaggedWords) -> bool:
         """Returns whether the file's tags are, to Keras, as good as its own."""
         if ours.words != theirs.words:
             return False
-        logits, _, pieces = self._logits(source, ours.words)
+        logits, pieces = self._logits(source, ours.words)
         chains = []
         for tags in (ours.tags, theirs.tags):
             labels = zip(pieces.tolist(), map(self.predictor.labels.index, tags), strict=True)

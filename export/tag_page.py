@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from keras_transformer.export.snippets import kotlin
+from keras_transformer.export.snippets import javascript, kotlin
 from keras_transformer.export.task import Page
 
 ABOUT = """
@@ -59,9 +59,9 @@ from ai_edge_litert.interpreter import Interpreter
 $signature = Interpreter("$file").get_signature_runner("$signature")
 labels = zipfile.ZipFile("$file").read("labels.txt").decode().splitlines()
 
-source = "$example".encode()[:$max_source_bytes]
+source = "$example".encode()
 text = np.zeros((1, $max_source_bytes), np.uint8)
-text[0, : len(source)] = list(source)
+text[0, : len(source)] = list(source[:$max_source_bytes])  # as much as there is room for
 found = $signature(text=text, text_length=np.array([len(source)], np.int32))
 for word in range(found["words"][0]):
     start, end, label = (found[name][0, word] for name in ("starts", "ends", "labels"))
@@ -102,7 +102,7 @@ KOTLIN = """
 import java.io.File
 import java.nio.ByteBuffer
 import java.util.zip.ZipFile
-import org.tensorflow.lite.Interpreter  // from com.google.ai.edge.litert:litert
+import org.tensorflow.lite.Interpreter  // from com.google.ai.edge.litert:litert, version 1
 
 class $actor(file: File) {
     private val interpreter = Interpreter(file)
@@ -134,14 +134,11 @@ import TensorFlowLite  // the pod TensorFlowLiteSwift
 
 func $signature(_ source: String, file: String) throws -> [(Range<Int>, Int)] {  // bytes of a word, line of labels.txt
     let runner = try Interpreter(modelPath: file).signatureRunner(with: "$signature")
-    try runner.allocateTensors()
     let bytes = Data(source.utf8)
     var text = Data(bytes.prefix($max_source_bytes))
     text.append(Data(count: $max_source_bytes - text.count))
     let length = withUnsafeBytes(of: Int32(bytes.count)) { Data($$0) }
-    try runner.copy(text, toInputNamed: "text")
-    try runner.copy(length, toInputNamed: "text_length")
-    try runner.invoke()
+    try runner.invoke(with: ["text": text, "text_length": length])
     func numbers(_ name: String) throws -> [Int] {
         try runner.output(named: name).data.withUnsafeBytes { $$0.bindMemory(to: Int32.self).map(Int.init) }
     }
@@ -217,7 +214,7 @@ SNIPPETS = {
     **kotlin(KOTLIN_COMPILED, KOTLIN),
     "Swift": ("swift", SWIFT, "iOS:"),
     "C++": ("cpp", CPP, "With the library of LiteRT, or of TensorFlow Lite:"),
-    "JavaScript": ("javascript", JAVASCRIPT, "A web page, served over HTTP; `npm install @litertjs/core`:"),
+    "JavaScript": javascript(JAVASCRIPT),
 }
 RULES = {
     "space": "Words are parted by ASCII white space alone",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from keras_transformer._files import replacing_folder
+from keras_transformer._files import in_the_way, replacing_folder
 from keras_transformer.errors import UserError
 from keras_transformer.export.verify_folder import MANIFEST
 
@@ -17,6 +17,8 @@ from keras_transformer.export.verify_folder import MANIFEST
 def check_target(path: Path, force: bool) -> None:
     """Raises UserError if something stands at `path` that may not be replaced: only an artifact folder is, by force."""
     if not os.path.lexists(path):
+        if (file := in_the_way(path)) is not None:
+            raise UserError(f"{path} cannot be made: {file} is a file; give another --output")
         return
     if not force:
         raise UserError(f"{path} exists already; give another --output, or --force to replace it")

@@ -51,7 +51,7 @@ def keras_answers(
     """Returns Keras's answers in bytes; sources are cut at so many pieces, or answered whole whatever their length."""
     tokenizer = predictor.tokenizer
     encoded = [ids[:places] for ids in tokenizer.encode_batch(sources)]
-    found = predictor.search(encoded, search, track=lambda batches: steps.track(batches, text))
+    found = predictor.search(encoded, search, track=lambda batches: steps.track(batches, text, "batches"))
     return [KerasAnswer(best.ids, tokenizer.decode_bytes(best.ids), best.score) for best, *_ in found]
 
 

@@ -3,7 +3,7 @@
     python verify.py [FOLDER]
 
 Needs NumPy and ai-edge-litert, nothing else. Exit status 0: the folder is whole, and its models answer here as they
-did where they were made; 1: not so, and the lines say what is wrong.
+did where they were made; 1: not so, and the lines say what is wrong; 2: it was called wrongly, or a library is missing.
 
 A float32 model must give every golden answer on the processor and with the LiteRT that golden.json was made with; on
 another one two pieces of text may be as likely as each other to the last digit, which a few answers may hang on. A
@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import platform
 import sys
@@ -27,6 +28,7 @@ MANIFEST, GOLDEN = "manifest.json", "golden.json"
 FORMAT, VERSION = "keras-transformer artifact", 2  # folders of earlier versions are read too
 THRESHOLD = 0.5  # where a text may have several labels, those of at least this probability
 SHOWN = 5  # inputs with other answers, for each model
+LIBRARIES = {"numpy": "numpy", "ai_edge_litert": "ai-edge-litert"}  # and what to install for each
 
 Lines = list[str]
 
@@ -37,7 +39,13 @@ class Damage(ValueError):
 
 def main(arguments: Sequence[str]) -> int:
     """Checks a folder, prints what was found, and returns the exit status."""
+    if {"-h", "--help"} & set(arguments):
+        print((__doc__ or "").strip())
+        return 0
     folder = Path(arguments[0]) if arguments else Path(__file__).resolve().parent
+    if wrong := _wrong_call(folder, arguments):
+        print(wrong)
+        return 2
     try:
         manifest = read_manifest(folder)
     except Damage as error:
@@ -57,8 +65,20 @@ def main(arguments: Sequence[str]) -> int:
         rows.append(row)
         notes += said
     _print_table([["file", "precision", "inputs", "same", "needed", "result"], *rows])
-    print("\n".join(notes) if notes else "every model answers as it must")
+    if not notes:
+        notes = ["every model answers as it must" + (", but the folder is not whole: see above" if damaged else "")]
+    print("\n".join(notes))
     return int(bool(damaged or any(row[-1] != "ok" for row in rows)))
+
+
+def _wrong_call(folder: Path, arguments: Sequence[str]) -> str:
+    """Returns what keeps a check from being made, as a line, or an empty string."""
+    if len(arguments) > 1:
+        return f"expected one folder, got {len(arguments)}: {' '.join(arguments)}"
+    if not folder.is_dir():
+        return f"{folder} is no folder; give the one that export made"
+    missing = [needed for name, needed in LIBRARIES.items() if importlib.util.find_spec(name) is None]
+    return f"not installed here: {' and '.join(missing)}; pip install {' '.join(missing)}" if missing else ""
 
 
 # The files
@@ -95,8 +115,8 @@ def _version(given: str, path: Path) -> int:
         raise Damage(f"{path}: format is {given!r}, expected {f'{FORMAT} {VERSION}'!r}: no folder that export made")
     if int(number) > VERSION:
         raise Damage(
-            f"{path}: format is {given!r}, this keras-transformer reads up to {f'{FORMAT} {VERSION}'!r}: update it, or "
-            "export the run again with it"
+            f"{path}: format is {given!r}, and up to {f'{FORMAT} {VERSION}'!r} is known here: take the "
+            "folder's own verify.py, or a later keras-transformer"
         )
     return int(number)
 
@@ -113,14 +133,19 @@ def damage_of(folder: Path, name: str, manifest: Mapping[str, Any]) -> str:
     try:
         size, found = path.stat().st_size, digest(path)
     except OSError as error:
-        return f"{path} cannot be read: {error.strerror}; export the run again"
+        return f"{path} cannot be read: {error.strerror}; {_mend(name)}"
     if size != entry["bytes"]:
         mismatch = f"{size:,} bytes, not {entry['bytes']:,}"
     elif found != entry["sha256"]:
         mismatch = f"SHA-256 {found[:12]}..., not {entry['sha256'][:12]}..."
     else:
         return ""
-    return f"{path} is damaged: it is not the file that {MANIFEST} describes ({mismatch}); export the run again"
+    return f"{path} is damaged: it is not the file that {MANIFEST} describes ({mismatch}); {_mend(name)}"
+
+
+def _mend(name: str) -> str:
+    """Returns what to do about a file that is damaged or missing."""
+    return "`keras-transformer web` renews it" if PurePosixPath(name).parts[0] == "web" else "export the run again"
 
 
 def digest(path: Path) -> str:

@@ -50,6 +50,12 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def in_the_way(path: Path) -> Path | None:
+    """Returns the file, if there is one, that keeps folders from being made on the way to `path`."""
+    nearest = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), None)
+    return nearest if nearest is not None and not nearest.is_dir() else None
+
+
 def reserve(path: str | os.PathLike[str], size: int) -> None:
     """Makes a file of a size, to be written over: a library that runs out of room half-way may not say so in one line.
 

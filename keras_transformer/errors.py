@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -21,5 +22,15 @@ def refuse_unless(good: bool, name: str, value: object, wanted: str) -> None:
 
 def close_matches(name: str, known: Iterable[str]) -> str:
     """Returns `" Did you mean 'a' or 'b'?"` for names in `known` that resemble `name`, else an empty string."""
-    found = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return _asked(difflib.get_close_matches(name, list(known), n=3, cutoff=0.6))
+
+
+def close_paths(path: str, names: Iterable[str]) -> str:
+    """Returns as `close_matches` what in the folder of `path`, which has these `names`, resembles its last part."""
+    folder, name = os.path.split(path)
+    found = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
+    return _asked([os.path.join(folder, match) for match in found])
+
+
+def _asked(found: list[str]) -> str:
     return f" Did you mean {' or '.join(repr(match) for match in found)}?" if found else ""

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import os
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from keras_transformer._memory import keep_memory
@@ -184,8 +185,11 @@ OF_FILES = {
 }
 
 
+OF_ALL_TASKS = ("precision", "max_loss", "force_precision", "web")
+
+
 def export(arguments: argparse.Namespace) -> int:
-    task_of(arguments.run)
+    task = task_of(arguments.run)
     align_of(arguments)  # raises if they contradict each other
     RunDirectory(arguments.run).check_trained()  # before TensorFlow is imported
     exporting = importlib.import_module("keras_transformer.export")
@@ -198,6 +202,7 @@ def export(arguments: argparse.Namespace) -> int:
             raise UserError("CTranslate2 is told how to search when it runs: leave search options out of its export")
         exporting.export_ctranslate2(arguments.run, arguments.output, force=arguments.force)
         return 0
+    _check_options(task, given, search.get("search"))
     precisions = given.pop("precision", list(DEFAULT_PRECISIONS))
     with named_as_given():
         report = exporting.export_run(
@@ -207,10 +212,23 @@ def export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_options(task: str, given: Iterable[str], search: Any) -> None:
+    """Raises a `UserError` that names an option which an export of this task does not have."""
+    from keras_transformer.cli.predict import refuse_search
+    from keras_transformer.export.tasks import find_task
+
+    own = {field.name for field in fields(find_task(task).Options)}
+    if "search" not in own:
+        refuse_search(search)
+    for name in given:
+        if name not in {*own, *OF_ALL_TASKS}:
+            raise UserError(f"{OF_FILES[name]} is no option of an export for {task}: leave it out")
+
+
 def quantize_train(arguments: argparse.Namespace) -> int:
     recipe = task_of(arguments.run)
     RunDirectory(arguments.run).check_trained()  # before TensorFlow is imported
-    RunDirectory(arguments.output).check_free()
+    RunDirectory(arguments.output).check_free("give another --output")
     _prepare_machine()
     exporting = importlib.import_module("keras_transformer.export")
     given = {name: value for name in ("steps", "learning_rate") if (value := getattr(arguments, name)) is not None}

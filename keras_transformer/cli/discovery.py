@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from keras_transformer.errors import UserError, close_matches
+from keras_transformer.errors import UserError, close_matches, close_paths
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -87,6 +87,4 @@ def check_exists(path: str) -> None:
     if not os.path.exists(path):
         folder = os.path.dirname(path)
         near = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-        raise UserError(
-            f"{path}: no such file or folder.{close_matches(path, (os.path.join(folder, n) for n in near))}"
-        )
+        raise UserError(f"{path}: no such file or folder.{close_paths(path, near)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -23,6 +24,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = message.replace(", fields", "")  # argparse calls those required that REMAINDER takes
+        if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            names = [name.strip("'") for name in found[2].split(", ")]
+            message = f"{message}.{close_matches(found[1], names)}" if close_matches(found[1], names) else message
         raise UserError(f"{message} (see `{self.prog} --help`)")
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -130,15 +130,16 @@ class TextToTags:
             raise TypeError("predict and annotate take a list of strings; received one string")
         data = [text.encode("utf-8", "replace") for text in texts]
         places = [word_spans(one, self.words) for one in data]
-        tags = self._tag(data, [[start for start, _ in words] for words in places], cut)
+        tags = self.tags_of(data, [[start for start, _ in words] for words in places], cut)
         return [_tagged(*one) for one in zip(data, places, tags, strict=True)]
 
     def tag(self, sentences: Sequence[Sequence[str]], cut: bool = True) -> list[list[str]]:
         """Returns the tags of sentences that are parted into words already; see `annotate` for `cut`."""
         joined = [join_words(words, self.words) for words in sentences]
-        return self._tag([text for text, _ in joined], [starts for _, starts in joined], cut)
+        return self.tags_of([text for text, _ in joined], [starts for _, starts in joined], cut)
 
-    def _tag(self, data: Sequence[bytes], starts: Sequence[Sequence[int]], cut: bool) -> list[list[str]]:
+    def tags_of(self, data: Sequence[bytes], starts: Sequence[Sequence[int]], cut: bool) -> list[list[str]]:
+        """Returns the tags of words of texts, given the first byte of each word; see `annotate` for `cut`."""
         encoded = self.tokenizer.encode_batch(data)
         for number, ids in enumerate(encoded, 1):
             if len(ids) > self.max_length:

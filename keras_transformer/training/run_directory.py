@@ -25,8 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from keras_transformer._files import replacing, replacing_folder, write_json
-from keras_transformer.errors import UserError, close_matches
+from keras_transformer._files import in_the_way, replacing, replacing_folder, write_json
+from keras_transformer.errors import UserError, close_paths
 
 PAIR = ("source", "target")  # what the texts of an example are called, unless the recipe says otherwise
 
@@ -61,12 +61,12 @@ class RunDirectory:
         self.samples = self.path / "samples.txt"
         self.origin = self.path / "origin"
 
-    def check_free(self) -> None:
-        """Raises UserError if something stands in the way of a new run."""
+    def check_free(self, mend: str = "give another --run, or --resume to take up the training in it") -> None:
+        """Raises UserError if something stands in the way of a new run, which says what to do about one."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise UserError(
-                f"{self.path} exists already; give another --run, or --resume to take up the training in it"
-            )
+            raise UserError(f"{self.path} exists already; {mend}")
+        if (file := in_the_way(self.path)) is not None:
+            raise UserError(f"{self.path} cannot be made: {file} is a file; {mend.partition(',')[0]}")
 
     @contextmanager
     def create(self) -> Iterator[RunDirectory]:
@@ -88,8 +88,8 @@ class RunDirectory:
     def check_exists(self) -> None:
         """Raises UserError unless this is the folder of a run."""
         if not self.path.is_dir():
-            siblings = [str(p) for p in self.path.parent.iterdir() if p.is_dir()] if self.path.parent.is_dir() else []
-            raise UserError(f"no run directory {str(self.path)!r}.{close_matches(str(self.path), siblings)}")
+            siblings = [p.name for p in self.path.parent.iterdir() if p.is_dir()] if self.path.parent.is_dir() else []
+            raise UserError(f"no run directory {str(self.path)!r}.{close_paths(str(self.path), siblings)}")
         if not self.config.is_file():
             raise UserError(f"{self.path} is no run directory: it has no config.yaml")
 

@@ -91,7 +91,7 @@ def test_what_the_others_refuse(
         ("top_k is 9, but nothing is drawn: set samples to 1", "--top-k is 9, but nothing is drawn: set samples to 1"),
         ("min_ratio is 2, more than max_ratio, 1", "--min-ratio is 2, more than --max-ratio, 1"),
         ("prefix has some_thing", "--prefix has some_thing"),
-        ("max_target_bytes is 4, expected 8 or more", "--max-target-bytes is 4, expected 8 or more"),
+        ("max_target_bytes is 4, expected 8 to 1048576", "--max-target-bytes is 4, expected 8 to 1048576"),
         ("config.yaml is missing", "config.yaml is missing"),
     ],
 )

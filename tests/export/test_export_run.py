@@ -185,6 +185,13 @@ def test_the_readme_can_be_followed_without_tensorflow(artifact_path: Path) -> N
 # What is refused, and what an interruption leaves
 
 
+def test_a_target_below_a_file_is_refused(run_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    message = rf"^{tmp_path}/notes/a/b cannot be made: {tmp_path}/notes is a file; give another --output$"
+    with pytest.raises(UserError, match=message):
+        export_run(run_path, tmp_path / "notes" / "a" / "b")
+
+
 def test_an_existing_target_is_refused(run_path: Path, artifact_path: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tiny exists already; give another --output, or --force to replace it$"):
         export_run(run_path, artifact_path)
@@ -200,7 +207,7 @@ def test_an_existing_target_is_refused(run_path: Path, artifact_path: Path, tmp_
         ({"precisions": ["int9"]}, r"no precision 'int9'. Did you mean 'int8' or 'int4'\? There are: float32, "),
         ({"precisions": []}, r"precisions is \[\], expected a list of float32, float16, int8, int8_static, int4"),
         ({"max_loss": -1}, r"max_loss is -1, expected 0 or more"),
-        ({"max_source_bytes": 7}, r"max_source_bytes is 7, expected 8 or more"),
+        ({"max_source_bytes": 7}, r"max_source_bytes is 7, expected 8 to 1048576"),
     ],
 )
 def test_wrong_arguments(run_path: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:

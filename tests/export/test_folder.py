@@ -111,8 +111,8 @@ def test_every_bit_of_the_manifest_counts(folder: Path) -> None:
 def test_a_folder_of_a_later_version(folder: Path, number: int) -> None:
     seal(folder, format=f"{FORMAT} {number}")
     message = (
-        rf"manifest\.json: format is '{FORMAT} {number}', this keras-transformer reads up to '{FORMAT} {VERSION}': "
-        "update it, or export the run again with it$"
+        rf"manifest\.json: format is '{FORMAT} {number}', and up to '{FORMAT} {VERSION}' is known here: take the "
+        "folder's own verify.py, or a later keras-transformer$"
     )
     for use in (check_folder, benchmark, open_artifact):
         with pytest.raises(UserError, match=message):

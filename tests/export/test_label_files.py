@@ -366,7 +366,7 @@ def test_evaluate(folder: Path, label_run: Path, tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_source_bytes": 7}, r"^max_source_bytes is 7, expected 8 or more$"),
+        ({"max_source_bytes": 7}, r"^max_source_bytes is 7, expected 8 to 1048576$"),
         (
             {"max_target_bytes": 9},
             r"^max_target_bytes is no option of an export for classification\. Did you mean 'max_s",

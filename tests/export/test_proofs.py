@@ -138,7 +138,7 @@ def test_verify_finds_other_answers(copied: Path, capsys: pytest.CaptureFixture[
         (lambda path: (path / "golden.json").unlink(), r"golden\.json cannot be read: No such file or directory"),
         (
             lambda path: (path / "manifest.json").write_text('{"format": "keras-transformer artifact 9"}'),
-            r"manifest\.json: format is 'keras-transformer artifact 9', this keras-transformer reads up to",
+            r"manifest\.json: format is 'keras-transformer artifact 9', and up to '.* 2' is known here",
         ),
     ],
 )
@@ -148,6 +148,31 @@ def test_verify_of_half_a_folder(
     damage(copied)
     assert verify_folder.main([str(copied)]) == 1
     assert re.search(message, capsys.readouterr().out)
+
+
+def test_verify_of_a_folder_without_its_page(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copied / "web").mkdir()
+    (copied / "web" / "worker.js").write_text("//")
+    reseal(copied)
+    (copied / "web" / "worker.js").unlink()
+    assert verify_folder.main([str(copied)]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"web/worker\.js cannot be read: .*; `keras-transformer web` renews it\n", said)
+    assert said.endswith("\nevery model answers as it must, but the folder is not whole: see above\n")
+
+
+def test_verify_called_wrongly(
+    copied: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert verify_folder.main(["--help"]) == 0
+    assert "python verify.py [FOLDER]" in capsys.readouterr().out
+    assert verify_folder.main([str(copied), "more"]) == 2
+    assert capsys.readouterr().out == f"expected one folder, got 2: {copied} more\n"
+    assert verify_folder.main([str(copied / "golden.json")]) == 2
+    assert capsys.readouterr().out == f"{copied / 'golden.json'} is no folder; give the one that export made\n"
+    monkeypatch.setitem(verify_folder.LIBRARIES, "no_such_library", "no-such-library")
+    assert verify_folder.main([str(copied)]) == 2
+    assert capsys.readouterr().out == "not installed here: no-such-library; pip install no-such-library\n"
 
 
 def test_verify_of_a_model_that_does_not_load(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:

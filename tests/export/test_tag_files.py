@@ -19,6 +19,7 @@ from keras_transformer.export.flatbuffer import operators, read_model
 from keras_transformer.export.golden import golden_source
 from keras_transformer.export.label_task import LabelOptions
 from keras_transformer.export.limits import NUMBER_HELD, SOURCE_CUT, SOURCE_LONG, TARGET_CUT
+from keras_transformer.export.progress import Steps
 from keras_transformer.export.tag_artifact import TagArtifact, TaggedWords, marked
 from keras_transformer.export.tag_export import TagExport
 from keras_transformer.export.tag_module import TagLiteModule, viterbi
@@ -153,8 +154,9 @@ def test_status(export: TagExport, source: bytes, given: int, status: int) -> No
 
 
 def test_the_file_answers_as_keras(artifact: TagArtifact, export: TagExport) -> None:
-    for source in [*(text.encode()[:BYTES] for text in TEXTS), b"\xff\xfe .", bytes(range(64))]:
-        expected, found = export._answer(source), artifact.run(source)
+    sources = [*(text.encode()[:BYTES] for text in TEXTS), b"\xff\xfe .", bytes(range(64))]
+    for source, expected in zip(sources, export.expected(sources, Steps(), "Keras"), strict=True):
+        found = artifact.run(source)
         count = len(found.words)
         assert (found.tags, found.words) == (expected.tags[:count], expected.words[:count]), source
         assert count == min(len(expected.words), MAX_LENGTH)
@@ -285,7 +287,7 @@ def test_the_command_line(
 
 def test_differences_and_ties(export: TagExport) -> None:
     source = b"a man"
-    ours = export._answer(source)
+    (ours,) = export.expected([source], Steps(), "Keras")
     assert export.differences([source], [ours], [ours]) == []
     other = ours._replace(tags=tuple("O" if tag != "O" else "B-x" for tag in ours.tags))
     (found,) = export.differences([source], [ours], [other])

@@ -135,7 +135,7 @@ def check_same(name: str, differences: Sequence[Mapping[str, Any]]) -> None:
     if real:
         first = real[0]
         raise ExportError(
-            f"{name}: {len(real)} verification sentences have other answers than Keras gives, "
+            f"{name}: other answers than Keras gives to {len(real)} of the verification sentences, "
             f"{first['source']!r:.80} first: {first['file']!r:.80} where Keras has {first['keras']!r:.80}"
         )
 

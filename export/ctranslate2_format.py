@@ -189,7 +189,7 @@ def verify(
     with steps.step(f"CTranslate2 on {len(given):,} sentences"):
         found = [answers[0] for answers in model.run(given, beam=beam)]
     expected = keras_answers(predictor, given, SearchOptions(beam=beam), steps, "Keras on the same")
-    unlike = differences(predictor, given, expected, found, sys.maxsize)
+    unlike = differences(predictor, given, expected, found, sys.maxsize, search=SearchOptions(beam=beam))
     scores = [
         abs(ours.score - theirs.score) for ours, theirs in zip(expected, found, strict=True) if ours.text == theirs.text
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def evaluate_artifact(
     precision: str | None = None,
     limit: int | None = None,
     steps: Steps | None = None,
+    columns: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Runs an exported file on examples with references, one thread, and returns its scores.
 
@@ -36,6 +38,7 @@ def evaluate_artifact(
         precision: which file of a folder; see `open_artifact`.
         limit: score only so many examples.
         steps: told of the progress.
+        columns: of the file, names or numbers from 0; default as training names them where it is told nothing.
 
     Returns: the scores that the task has, `file`, and `ms_per_sentence`, the median.
 
@@ -49,7 +52,8 @@ def evaluate_artifact(
     """
     artifact, steps = open_artifact(path, precision), steps or Steps()
     task = task_of_file(artifact)
-    examples = task.read(data, artifact)[:limit]
+    picked = None if columns is None else [int(name) if name.isdigit() else name for name in columns]
+    examples = task.read(data, artifact, picked)[:limit]
     artifact.run(b"warm up")
     answers, seconds = [], []
     for example in steps.track(examples, artifact.path.name):

@@ -13,8 +13,8 @@ from keras_transformer.export.artifact import Artifact, warn
 from keras_transformer.export.associated import read_associated
 from keras_transformer.export.golden import EXACT
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG
+from keras_transformer.label_scores import SEPARATOR, THRESHOLD
 
-THRESHOLD = 0.5  # where a text may have several labels, those of at least this probability
 OUTPUTS = ("probabilities", "values")  # of labels; of a model of numbers
 
 
@@ -87,8 +87,9 @@ class LabelArtifact(Artifact):
         return None
 
     def predict(self, texts: Sequence[str], cut: bool = False) -> list[str]:
-        """Returns the labels of each text, several parted by `", "`; or its numbers, parted by tabs."""
-        return [shown(found.labels, found.probabilities, self.kind) for found in self.classify(texts)]
+        """Returns the labels of each text, several parted as in the training data; or its numbers, parted by tabs."""
+        separator = self.settings.get("separator", SEPARATOR)
+        return [shown(found.labels, found.probabilities, self.kind, separator) for found in self.classify(texts)]
 
     def answers(self, texts: Sequence[str], cut: bool = False) -> list[dict[str, Any]]:
         """Returns `{"text", "labels", "probabilities", "status"}` of each text, for a model of numbers `values`."""
@@ -131,6 +132,6 @@ def chosen(labels: Sequence[str], numbers: np.ndarray, kind: str) -> tuple[str, 
     return tuple(labels[place] for place in taken)
 
 
-def shown(labels: Sequence[str], numbers: np.ndarray, kind: str) -> str:
+def shown(labels: Sequence[str], numbers: np.ndarray, kind: str, separator: str = SEPARATOR) -> str:
     """Returns labels as a line of text, or the numbers of a model of numbers."""
-    return "\t".join(f"{number:.6g}" for number in numbers) if kind == "regression" else ", ".join(labels)
+    return "\t".join(f"{number:.6g}" for number in numbers) if kind == "regression" else separator.join(labels)

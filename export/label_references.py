@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_transformer.errors import UserError
-
-SEPARATOR = "|"  # of the labels of a text, where it may have several
+from keras_transformer.label_scores import SEPARATOR
 
 
 def reference_array(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.label_artifact import LabelArtifact
 from keras_transformer.export.label_page import PAGE
-from keras_transformer.export.label_references import SEPARATOR, field_names, reference_array
+from keras_transformer.export.label_references import field_names, reference_array
 from keras_transformer.export.limits import check_room
 from keras_transformer.export.task import Page, Task
+from keras_transformer.label_scores import SEPARATOR
 from keras_transformer.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ class LabelTask(Task):
 
         return load(run.path).classify
 
-    def read(self, spec: str, artifact: Any) -> list[Any]:
+    def read(self, spec: str, artifact: Any, columns: Sequence[str | int] | None = None) -> list[Any]:
         """Reads texts with their labels, or numbers; see `Task.read`."""
         from keras_transformer.data import read_fields
 
-        return [row.fields for row in read_fields(spec, field_names(artifact.labels, artifact.kind))]
+        return [row.fields for row in read_fields(spec, field_names(artifact.labels, artifact.kind), columns)]
 
     def file_scores(
         self, artifact: Any, answers: Sequence[Any], examples: Sequence[Any], report: Mapping[str, Any]

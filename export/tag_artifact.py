@@ -10,7 +10,7 @@ from keras_transformer.errors import UserError
 from keras_transformer.export.artifact import Artifact, warn
 from keras_transformer.export.associated import read_associated
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG, TARGET_CUT
-from keras_transformer.tags import spans
+from keras_transformer.tags import Scheme, converted, scheme_of, spans
 
 OUTPUTS = {"labels", "starts", "ends", "words"}
 WARNINGS = {
@@ -85,12 +85,15 @@ class TagArtifact(Artifact):
         return [marked(_data(text), found) for text, found in zip(texts, self.tag(texts), strict=True)]
 
     def answers(self, texts: Sequence[str], cut: bool = False) -> list[dict[str, Any]]:
-        """Returns `{"text", "entities", "words", "status"}` of each text; places are of bytes in UTF-8."""
+        """Returns `{"text", "entities", "words", "status"}` of each text; places are of bytes in UTF-8.
+
+        Tags that break their scheme are mended as `tags.spans` reads them, so that words and entities agree.
+        """
         listed = []
         for text, found in zip(texts, self.tag(texts), strict=True):
             words = [
                 {"start": start, "end": end, "tag": tag}
-                for (start, end), tag in zip(found.words, found.tags, strict=True)
+                for (start, end), tag in zip(found.words, converted(found.tags, self.scheme), strict=True)
             ]
             entities = [
                 {"label": label, "text": _data(text)[start:end].decode("utf-8", "replace"), "start": start, "end": end}
@@ -98,6 +101,11 @@ class TagArtifact(Artifact):
             ]
             listed.append({"text": text, "entities": entities, "words": words, "status": found.status})
         return listed
+
+    @property
+    def scheme(self) -> Scheme:
+        """The scheme of the labels, BIO or BIOES."""
+        return scheme_of(self.labels)
 
     def tag(self, texts: Sequence[str]) -> list[TaggedWords]:
         """Returns the words of each text and their tags, in order.

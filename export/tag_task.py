@@ -46,11 +46,11 @@ class TagTask(Task):
         predictor = load(run.path)
         return lambda texts: predictor.annotate(texts, cut=True)
 
-    def read(self, spec: str, artifact: Any) -> list[Any]:
+    def read(self, spec: str, artifact: Any, columns: Sequence[Any] | None = None) -> list[Any]:
         """Reads sentences with their tags, in CoNLL columns; see `Task.read`."""
         from keras_transformer.data import read_tagged
 
-        return examples_of((row.fields for row in read_tagged(spec)), artifact.settings.get("words", "space"))
+        return examples_of((row.fields for row in read_tagged(spec, columns)), artifact.settings.get("words", "space"))
 
     def file_scores(
         self, artifact: Any, answers: Sequence[Any], examples: Sequence[Any], report: Mapping[str, Any]

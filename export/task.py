@@ -114,8 +114,8 @@ class Task(ABC):
         """Returns what answers texts in Keras, to be timed; `settings` are those of a `TaskExport`."""
 
     @abstractmethod
-    def read(self, spec: str, artifact: Any) -> list[Any]:
-        """Reads examples of a file of the user: tuples whose first member is the text.
+    def read(self, spec: str, artifact: Any, columns: Sequence[str | int] | None = None) -> list[Any]:
+        """Reads examples of a file of the user, of these columns of it: tuples whose first member is the text.
 
         Raises:
             UserError: the file cannot be used.

@@ -101,7 +101,9 @@ class TextExport(TaskExport):
     def differences(
         self, sources: Sequence[bytes], expected: Sequence[KerasAnswer], found: Sequence[RawAnswer]
     ) -> list[dict[str, Any]]:
-        return differences(self.predictor, sources, expected, found, self.room.max_target_bytes, self.places)
+        return differences(
+            self.predictor, sources, expected, found, self.room.max_target_bytes, self.places, self.search
+        )
 
     def agree(self, one: RawAnswer, other: RawAnswer) -> bool:
         return one.text == other.text

@@ -115,11 +115,11 @@ class TextTask(Task):
         predictor, search = load(run.path), best_of(SearchOptions(**settings["search"]))
         return lambda texts: predictor.predict(texts, search=search)
 
-    def read(self, spec: str, artifact: Any) -> list[Any]:
+    def read(self, spec: str, artifact: Any, columns: Sequence[str | int] | None = None) -> list[Any]:
         """Reads sources with their references; see `Task.read`."""
         from keras_transformer.data import read_pairs
 
-        return [row.fields for row in read_pairs(spec)]
+        return [row.fields for row in read_pairs(spec, columns)]
 
     def file_scores(
         self, artifact: Any, answers: Sequence[Any], examples: Sequence[Any], report: Mapping[str, Any]

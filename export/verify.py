@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from keras_transformer.generation.options import GREEDY
 
 # Float32 sums in another order differ in the last digits; logits closer than this are one and the same.
 TIE = 1e-4
+NUDGE, NUDGES = 1e-6, 8  # what weights are changed by, relatively, to see whether a beam changes with it, and how often
 
 
 class KerasAnswer(NamedTuple):
@@ -73,6 +74,7 @@ def differences(
     found: Sequence[RawAnswer],
     max_target_bytes: int,
     places: int | None = None,
+    search: SearchOptions = GREEDY,
 ) -> list[dict[str, Any]]:
     """Returns where a file's answers are not Keras's, byte for byte.
 
@@ -82,16 +84,21 @@ def differences(
         expected, found: the answers of Keras and of the file to them.
         max_target_bytes: Keras's answers are cut there, as the file does.
         places: the file reads no more pieces of a source than these.
+        search: how they were searched for.
 
     Returns: for each difference `index`, `source`, `keras`, `file` (texts) and `tie`: whether Keras itself is
-        undecided, by less than `TIE`, between its own piece and the one the file takes.
+        undecided, by less than `TIE`, between its own piece and the one the file takes; in a beam, whether Keras gives
+        the file's answer when its weights are changed in their last digits.
     """
     listed = []
+    search = best_of(search)
     for index, (source, keras_answer, answer) in enumerate(zip(sources, expected, found, strict=True)):
         if cut_at_character(keras_answer.text, max_target_bytes) != answer.text:
             texts = {"source": source, "keras": keras_answer.text, "file": answer.text}
             shown: dict[str, Any] = {name: text.decode("utf-8", "replace") for name, text in texts.items()}
             is_tie = _is_tie(predictor, source, keras_answer.ids, answer.text, places)
+            if not is_tie and search.beam > 1:
+                is_tie = answer.text in _nudged_answers(predictor, source, search, max_target_bytes, places)
             listed.append({"index": index, **shown, "tie": is_tie})
     return listed
 
@@ -112,3 +119,24 @@ def _is_tie(predictor: TextToText, source: bytes, ids: np.ndarray, other: bytes,
         if row[first] - row[second] < TIE and other.startswith(before + tokenizer.pieces[rival]):
             return True
     return False
+
+
+def _nudged_answers(
+    predictor: TextToText, source: bytes, search: SearchOptions, room: int, places: int | None
+) -> Iterator[bytes]:
+    """Yields what Keras answers with its weights changed in their last digits, each time otherwise.
+
+    Which hypotheses a beam keeps can hang on these digits at every step, far from where the answers differ.
+    """
+    kept = [(variable, np.asarray(variable)) for variable in predictor.model.trainable_variables]
+    ids = predictor.tokenizer.encode(source)[:places]
+    try:
+        for seed in range(NUDGES):
+            draw = np.random.default_rng(seed)
+            for variable, values in kept:
+                variable.assign(values * (1 + NUDGE * draw.standard_normal(values.shape, np.float32)))
+            best, *_ = predictor.search([ids], search)[0]
+            yield cut_at_character(predictor.tokenizer.decode_bytes(best.ids), room)
+    finally:
+        for variable, values in kept:
+            variable.assign(values)

@@ -20,8 +20,9 @@ from keras_transformer.errors import UserError
 METHODS = ("gradient", "attention")
 LIMITS = {
     "gradient": (
-        "Gradient times input says how the output would change if the embedding of a word shrank a little, all others "
-        "staying as they are. It is not what happens without the word, and words that work together share by chance."
+        "Gradient times input: above 0 speaks for the label, below 0 against it. It says by how much the output would "
+        "fall if the embedding of a word shrank a little, all others staying as they are. It is not what happens "
+        "without the word, and words that work together share by chance."
     ),
     "attention": (
         "Attention rollout says from which words information could have come, not what was made of it: it has no sign, "

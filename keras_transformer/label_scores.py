@@ -15,6 +15,7 @@ import numpy as np
 from keras_transformer.errors import UserError
 
 KINDS = ("single", "multi", "regression")  # one label a text, any number of them, or numbers
+SEPARATOR = "|"  # of the labels of a text, where it may have several
 THRESHOLD = 0.5  # with several labels, those of at least this probability are chosen
 BINS = 15  # of the calibration error, as in the paper
 TEMPERATURES = (0.05, 20.0)

@@ -17,11 +17,13 @@ def scores(outputs: Sequence[str], references: Sequence[str], tokenized: bool = 
 class SummaryTask(TextTask):
     """See `TextTask`."""
 
-    def read(self, spec: str, artifact: Any) -> list[Any]:
+    def read(self, spec: str, artifact: Any, columns: Sequence[str | int] | None = None) -> list[Any]:
         """Reads documents with a summary each; see `Task.read`."""
         from keras_transformer.data import check_data, read_fields, read_pairs
 
-        rows = read_pairs(spec) if len(check_data(spec)) > 1 else read_fields(spec, ("document", "summary"))
+        if len(check_data(spec)) > 1:
+            return [row.fields for row in read_pairs(spec, columns)]
+        rows = read_fields(spec, ("document", "summary"), columns)
         return [row.fields for row in rows]
 
 

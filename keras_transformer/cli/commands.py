@@ -87,6 +87,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from keras_transformer.cli.predict import refuse_search
 
     check_exists(arguments.run)
+    if arguments.columns is not None and arguments.data is None:
+        raise UserError("--columns is for --data FILE: leave it out, the run's own test split needs none")
     if holds_artifact(arguments.run):
         print_result(_evaluate_file(arguments))
         return 0
@@ -94,7 +96,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         raise UserError(f"--precision: {arguments.run} is a run directory; only an artifact folder has several")
     _prepare_machine()
     recipe = importlib.import_module(f"keras_transformer.recipes.{task_of(arguments.run)}")
-    names = ("data", "limit", "batch_tokens")
+    names = ("data", "columns", "limit", "batch_tokens")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     searching = _search_option(arguments)
     if "search" in inspect.signature(recipe.evaluate).parameters:
@@ -119,8 +121,8 @@ def _evaluate_file(arguments: argparse.Namespace) -> dict[str, Any]:
     with filtered_stderr():  # LiteRT greets on standard error at its first run
         exporting = importlib.import_module("keras_transformer.export")
         exporting.open_artifact(arguments.run, arguments.precision).run(b"")
-    found = exporting.evaluate_artifact(arguments.run, arguments.data, arguments.precision, arguments.limit)
-    return dict(found)
+    options = {name: getattr(arguments, name) for name in ("precision", "limit", "columns")}
+    return dict(exporting.evaluate_artifact(arguments.run, arguments.data, **options))
 
 
 def predict(arguments: argparse.Namespace) -> int:
@@ -156,7 +158,7 @@ def predict(arguments: argparse.Namespace) -> int:
     groups: Iterable[list[bytes]] = [[os.fsencode(text) for text in arguments.text]]
     if not arguments.text:
         groups = read_groups(standard_input())
-    answers = Answers(lines, warn, "text" if arguments.text else "line")
+    answers = Answers(lines, warn, "text" if arguments.text else "line", skip_empty=not arguments.json)
     for group in answers.to(groups):
         write_lines(group)
     if explanations is not None:

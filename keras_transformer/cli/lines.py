@@ -33,21 +33,27 @@ class Answers:
             from 1 in that call.
         warn: is told of what is strange, line numbers being those of the whole input.
         unit: what a line is called in a warning.
+        skip_empty: whether an empty line has an empty answer, which the model is not asked for.
     """
 
     def __init__(
-        self, predict: Callable[[list[str]], Iterable[list[str]]], warn: Callable[[str], None], unit: str = "line"
+        self,
+        predict: Callable[[list[str]], Iterable[list[str]]],
+        warn: Callable[[str], None],
+        unit: str = "line",
+        skip_empty: bool = True,
     ) -> None:
         self.predict = predict
         self.warn = warn
         self.unit = unit
+        self.skip_empty = skip_empty
 
     def to(self, groups: Iterable[list[bytes]]) -> Iterator[list[str]]:
-        """Yields the answers to the lines of each group, in order; an empty line has an empty answer."""
+        """Yields the answers to the lines of each group, in order."""
         first = 1
         for group in groups:
             texts = {number: self.decode(line, number) for number, line in enumerate(group, first)}
-            filled = {number: text for number, text in texts.items() if text.strip()}
+            filled = {number: text for number, text in texts.items() if text.strip() or not self.skip_empty}
             answers = dict(zip(filled, self.ask(filled), strict=True))
             yield [" ".join(line.split("\n")) for number in texts for line in answers.get(number, [""])]
             first += len(group)

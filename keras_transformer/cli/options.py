@@ -87,6 +87,9 @@ def _add_evaluate(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN_OR_ARTIFACT", help="run directory, artifact folder or .tflite file")
     parser.add_argument("--data", metavar="FILE", help="test data (default: the run's own test split)")
     parser.add_argument(
+        "--columns", metavar="NAME", nargs="+", help="columns of FILE, where they are others than in the training data"
+    )
+    parser.add_argument(
         "--precision", metavar="NAME", type=precision, help="which file of an artifact folder (default: float32)"
     )
     parser.add_argument("--limit", metavar="N", type=count, help="score the first N items only")

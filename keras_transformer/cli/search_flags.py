@@ -21,7 +21,7 @@ OTHERS = ["align_layer", "align_heads", "max_source_bytes", "max_target_bytes"]
 
 def add_search_flags(parser: argparse.ArgumentParser) -> None:
     """Adds a flag for each option; one that is not given is None."""
-    group = parser.add_argument_group("search (default: greedy)")
+    group = parser.add_argument_group("search (default: as the run was told, mostly greedy)")
     helps = help_lines(SearchOptions)
     for name, hint in typing.get_type_hints(SearchOptions).items():
         flag, text = _flag(name), helps[name].replace("%", "%%")

@@ -14,6 +14,7 @@ from keras_transformer.errors import UserError, close_matches
 
 _GZIP_MAGIC = b"\x1f\x8b"  # Never the start of UTF-8 text, so a gzip file is known whatever its name.
 _UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def check_file(path: str | os.PathLike[str], known_names: Iterable[str] = ()) -> None:
@@ -106,9 +107,10 @@ def _decode(raw: bytes, name: str, number: int, encoding: str) -> str:
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
+        other = " (it begins as UTF-16 does)" if number == 1 and raw.startswith(_UTF16_BOMS) else ""
         raise UserError(
-            f"{name}:{number}: not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start + skipped} of the line; "
-            "save the file as UTF-8."
+            f"{name}:{number}: not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start + skipped} of the line"
+            f"{other}; save the file as UTF-8."
         ) from None
     if "\0" in text:
         raise UserError(

@@ -201,6 +201,7 @@ def read_columns(
     columns: Sequence[str | int] | None,
     count: int,
     default_names: Sequence[str] = (),
+    optional: int = 0,
 ) -> Iterator[Row]:
     """Yields `count` fields of every row of a TSV, CSV or JSON Lines file; a ".gz" is unpacked on the way.
 
@@ -217,6 +218,7 @@ def read_columns(
             JSON Lines the fields `default_names`.
         count: number of fields of a row.
         default_names: names of the fields where the user gives none.
+        optional: how many of the last fields an object of JSON Lines may lack, or have as null: they are empty then.
 
     Raises:
         UserError: while reading, for the first row that cannot be used; the message names file and line.
@@ -226,7 +228,7 @@ def read_columns(
         raise UserError(f"{name}: {len(columns)} columns were given ({_listed(columns)}), but {count} are needed.")
     suffix = _suffix(name)
     if suffix in JSON_SUFFIXES:
-        return _json_rows(name, default_names if columns is None else columns)
+        return _json_rows(name, default_names if columns is None else columns, optional)
     table = _csv_cells(name) if suffix in CSV_SUFFIXES else _tab_cells(name)
     separator = "comma" if suffix in CSV_SUFFIXES else "tab"
     return _table_rows(name, table, separator, columns, count, default_names)
@@ -322,7 +324,19 @@ def _wrong_width(found: int, expected: int, separator: str, all_columns: bool) -
     message = f"the row has {found} column{'s' * (found != 1)} parted by a {separator}, expected {expected}."
     if found == 1:
         return f"{message} Is the file parted by something else?"
-    return f"{message} To read some of its columns, name them." if all_columns and found > expected else message
+    return (
+        f"{message} To read some of its columns, name them, with --columns."
+        if all_columns and found > expected
+        else message
+    )
+
+
+def _other_separator(header: Sequence[str]) -> str:
+    """Returns what a header of one column seems to be parted by, in words, or an empty string."""
+    for character, name in {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}.items():
+        if len(header) == 1 and character in header[0]:
+            return f" The file seems to be parted by {name}: .csv is parted by commas, .tsv by tabs."
+    return ""
 
 
 def _column_number(column: str | int, header: Sequence[str], name: str, number: int) -> int:
@@ -335,7 +349,7 @@ def _column_number(column: str | int, header: Sequence[str], name: str, number: 
     if column not in header:
         raise UserError(
             f"{name}:{number}: no column {column!r} in the header.{close_matches(column, header)} "
-            f"It names {_listed(header)}."
+            f"It names {_listed(header)}.{_other_separator(header)}"
         )
     return header.index(column)
 
@@ -343,7 +357,7 @@ def _column_number(column: str | int, header: Sequence[str], name: str, number: 
 # JSON Lines
 
 
-def _json_rows(name: str, fields: Sequence[str | int]) -> Iterator[Row]:
+def _json_rows(name: str, fields: Sequence[str | int], optional: int) -> Iterator[Row]:
     names = [field for field in fields if isinstance(field, str)]
     if len(names) != len(fields) or not names:
         raise UserError(f"{name}: give the names of the fields to read, received {_listed(fields) or 'none'}.")
@@ -352,6 +366,7 @@ def _json_rows(name: str, fields: Sequence[str | int]) -> Iterator[Row]:
             yield Row(("",) * len(names), name, number)
             continue
         item = _json_object(line, f"{name}:{number}")
+        item.update({field: "" for field in names[len(names) - optional :] if item.get(field) is None})
         yield Row(tuple(_json_text(item, field, f"{name}:{number}") for field in names), name, number)
 
 

@@ -58,14 +58,15 @@ def split_pairs(
     for name, size in sizes.items():
         if size and not parts[name]:
             raise UserError(
-                f"Too little data: none of {len(rows):,} pairs falls into the {name} part of {size!r}; "
-                "give it a whole number of pairs, or add data."
+                f"Too little data: none of {len(rows):,} rows falls into the {name} part of {size!r}; "
+                "give it a whole number of rows, or add data."
             )
     held_out = len(parts["validation"]) + len(parts["test"])
     if len(parts["train"]) < max(1, held_out):
         raise UserError(
-            f"Too little data: of {len(rows):,} pairs, validation ({validation!r}) and test ({test!r}) take "
-            f"{held_out:,} and leave {len(parts['train']):,} to train on, less than half; shrink them or add data."
+            f"Too little data: of {len(rows):,} rows, validation ({validation!r}) and test ({test!r}) take "
+            f"{held_out:,} and leave {len(parts['train']):,} to train on, less than half; add data, or give files for "
+            "these parts."
         )
     return parts["train"], parts["validation"], parts["test"]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_transformer.label_scores import KINDS, THRESHOLD, probabilities_of
+from keras_transformer.label_scores import KINDS, SEPARATOR, THRESHOLD, probabilities_of
 from keras_transformer.predictors.loading import load_model, unless_damaged
 from keras_transformer.text.byte_pieces import BytePieceTokenizer
 
@@ -46,6 +46,7 @@ class TextToLabels:
             (2017), https://arxiv.org/abs/1706.04599).
         max_length: the most pieces of a text in training; longer texts are answered whole, with a warning.
         batch_tokens: the most pieces, padding included, that go through the model at once.
+        separator: what parts the labels of a text, as in the data it was trained on.
 
     Example:
         ```python
@@ -64,6 +65,7 @@ class TextToLabels:
         temperature: float = 1.0,
         max_length: int = 512,
         batch_tokens: int = BATCH_TOKENS,
+        separator: str = SEPARATOR,
     ):
         self.model = model
         self.tokenizer = tokenizer
@@ -72,13 +74,14 @@ class TextToLabels:
         self.temperature = temperature
         self.max_length = max_length
         self.batch_tokens = batch_tokens
+        self.separator = separator
 
     def predict(self, texts: Sequence[str], cut: bool = False) -> list[str]:
-        """Returns the labels of each text, several parted by `", "`; or its numbers, parted by tabs."""
+        """Returns the labels of each text, several parted by `separator`; or its numbers, parted by tabs."""
         found = self.classify(texts, cut)
         if self.kind == "regression":
             return ["\t".join(f"{number:.6g}" for number in one.probabilities.values()) for one in found]
-        return [", ".join(one.labels) for one in found]
+        return [self.separator.join(one.labels) for one in found]
 
     def answers(self, texts: Sequence[str], cut: bool = False) -> list[dict[str, Any]]:
         """Returns `{"text", "labels", "probabilities"}` of each text; `{"text", "values"}` for a regression."""
@@ -170,6 +173,7 @@ def load(run: str | os.PathLike[str]) -> TextToLabels:
         if kind not in KINDS or len(labels) != loaded.model.num_labels:
             raise ValueError(f"{loaded.directory.labels.name} does not fit the model")
         temperature, max_length = float(saved.get("temperature", 1.0)), int(loaded.config["max_length"])
-        return TextToLabels(loaded.model, loaded.tokenizer, labels, kind, temperature, max_length)
+        separator = str(loaded.config.get("label_separator", SEPARATOR))
+        return TextToLabels(loaded.model, loaded.tokenizer, labels, kind, temperature, max_length, separator=separator)
 
     return unless_damaged(loaded.directory, make)

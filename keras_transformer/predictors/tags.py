@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_transformer.predictors.loading import load_model, unless_damaged
-from keras_transformer.tags import OUTSIDE, spans
+from keras_transformer.tags import OUTSIDE, converted, scheme_of, spans
 from keras_transformer.text.byte_pieces import BytePieceTokenizer
 from keras_transformer.text.words import Rule, join_words, word_spans
 
@@ -131,7 +131,9 @@ class TextToTags:
         data = [text.encode("utf-8", "replace") for text in texts]
         places = [word_spans(one, self.words) for one in data]
         tags = self.tags_of(data, [[start for start, _ in words] for words in places], cut)
-        return [_tagged(*one) for one in zip(data, places, tags, strict=True)]
+        scheme = scheme_of(self.labels)
+        mended = [converted(own, scheme) for own in tags]  # what breaks the scheme, as `spans` reads it
+        return [_tagged(*one) for one in zip(data, places, mended, strict=True)]
 
     def tag(self, sentences: Sequence[Sequence[str]], cut: bool = True) -> list[list[str]]:
         """Returns the tags of sentences that are parted into words already; see `annotate` for `cut`."""

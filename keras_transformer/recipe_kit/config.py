@@ -88,7 +88,12 @@ class RecipeConfig:
     @property
     def picked(self) -> list[str | int] | None:
         """The columns, those that are digits as numbers."""
-        return None if self.columns is None else [int(name) if name.isdigit() else name for name in self.columns]
+        return self.picked_of(None)
+
+    def picked_of(self, columns: list[str] | None) -> list[str | int] | None:
+        """Returns these columns as `picked` does; those of the config if they are none."""
+        columns = self.columns if columns is None else columns
+        return None if columns is None else [int(name) if name.isdigit() else name for name in columns]
 
     @property
     def fold_number(self) -> tuple[int, int] | None:

@@ -372,6 +372,7 @@ class RunKeeper(keras.callbacks.Callback):
             f"{what}; back to step {progress.step} with a learning rate of {rate:.3g} at its highest "
             f"({steps_back} of {self.config.step_back} times)",
             highlight=False,
+            soft_wrap=True,
         )
 
     def _lower_learning_rate(self) -> float:
@@ -424,6 +425,7 @@ class RunKeeper(keras.callbacks.Callback):
                 f"warning: at this speed {self.config.minutes:g} minutes end at about step {last:,.0f}, before "
                 f"training.warmup_steps {self.config.warm_up():,} are over: set fewer, or more training.minutes",
                 highlight=False,
+                soft_wrap=True,
             )
 
     def _evaluate(self) -> None:
@@ -461,7 +463,9 @@ class RunKeeper(keras.callbacks.Callback):
         with self._writing("the evaluation"):
             self._record(evaluation, trained, better)
         if self.is_out_of_patience():
-            self.console.print(f"stopping: no better score in {self.config.patience} evaluations", highlight=False)
+            self.console.print(
+                f"stopping: no better score in {self.config.patience} evaluations", highlight=False, soft_wrap=True
+            )
             self.training_model.stop_training = True
             self.finished = True
 
@@ -510,6 +514,7 @@ class RunKeeper(keras.callbacks.Callback):
             f"step {progress.step}  {progress.seconds / 60:.1f} min  {rate:,.0f} {unit}/s  {shown}"
             f"{'  (best)' if better else ''}{f'  {skipped} steps skipped' if skipped else ''}",
             highlight=False,
+            soft_wrap=True,
         )
 
 

@@ -33,12 +33,13 @@ class ProgressBar(keras.callbacks.Callback):
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[shown]}"),
+            TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task("training", total=steps, completed=progress.step, shown="")
+        self.task = self.bar.add_task("training", total=steps, completed=progress.step, shown="", rate="")
         self.shown = ""
         self.last_line = time.monotonic()
         self.last_reading = -float("inf")
@@ -53,10 +54,12 @@ class ProgressBar(keras.callbacks.Callback):
             self.shown = f"loss {float(logs['loss']):.3f}"
             if self.accuracy:
                 self.shown += f"  accuracy {float(logs[self.accuracy]):.1%}"
-        self.bar.update(self.task, completed=self.progress.step, shown=self.shown)
+        speed = self.bar.tasks[0].speed  # of the last half minute
+        rate = f"{speed:.1f} steps/s" if speed else ""
+        self.bar.update(self.task, completed=self.progress.step, shown=self.shown, rate=rate)
         if not self.console.is_terminal and now - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = now
-            self.console.print(f"step {self.progress.step}/{self.steps}  {self.shown}", highlight=False)
+            self.console.print(f"step {self.progress.step}/{self.steps}  {self.shown}", highlight=False, soft_wrap=True)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self.bar.stop()

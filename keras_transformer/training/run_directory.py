@@ -63,7 +63,9 @@ class RunDirectory:
 
     def check_free(self, mend: str = "give another --run, or --resume to take up the training in it") -> None:
         """Raises UserError if something stands in the way of a new run, which says what to do about one."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file; {mend.partition(',')[0]}")
+        if self.path.exists() and any(self.path.iterdir()):
             raise UserError(f"{self.path} exists already; {mend}")
         if (file := in_the_way(self.path)) is not None:
             raise UserError(f"{self.path} cannot be made: {file} is a file; {mend.partition(',')[0]}")

@@ -13,11 +13,12 @@ import numpy as np
 
 from keras_transformer import data, predictors, training
 from keras_transformer import recipe_kit as kit
+from keras_transformer._warnings import gathered_warnings
 from keras_transformer.config import load_config
 from keras_transformer.data.encoder_batches import TEXT
 from keras_transformer.data.readers import EMPTY_ROWS
 from keras_transformer.errors import refuse_unless
-from keras_transformer.label_scores import fitted_temperature, label_scores, probabilities_of
+from keras_transformer.label_scores import SEPARATOR, fitted_temperature, label_scores, probabilities_of
 from keras_transformer.recipe_kit import say
 from keras_transformer.recipes.classification import labels as labelling
 from keras_transformer.recipes.classification.generated import generated_messages, labels_of
@@ -63,7 +64,7 @@ class Config(kit.RecipeConfig):
     task: Literal["classification"] = "classification"
     run: str = "runs/classification"
     kind: Literal["single", "multi", "regression"] = "single"
-    label_separator: str = "|"
+    label_separator: str = SEPARATOR
     max_length: int = 256
     pooling: Literal["mean", "max", "first", "attention"] = "mean"
     balance: float = 0.0
@@ -268,7 +269,8 @@ def objective(config: Config, labels: Labels) -> training.Objective:
 
 def validate(classifier: predictors.TextToLabels, examples: Sequence[Example], labels: Labels) -> training.Evaluation:
     """Labels the validation texts and scores that; the best weights are those with the highest `BEST_BY`."""
-    found = classifier.classify_ids(classifier.shortened([text for text, *_ in examples]))
+    with gathered_warnings():
+        found = classifier.classify_ids(classifier.shortened([text for text, *_ in examples]))
     scores = scored(found, examples, labels)
     shown = {name: value for name, value in scores.items() if isinstance(value, float)}
     samples = [
@@ -314,7 +316,13 @@ def calibrate(config: Config) -> None:
     )
 
 
-def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_tokens: int = 4096) -> dict[str, Any]:
+def evaluate(
+    run: str,
+    data: str | None = None,
+    limit: int | None = None,
+    batch_tokens: int = 4096,
+    columns: list[str] | None = None,
+) -> dict[str, Any]:
     """Scores a run's best weights, on its own test split or on a file, and writes the corpus beside the score.
 
     Args:
@@ -322,6 +330,7 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
         data: a file; none means the test split.
         limit: score only so many texts.
         batch_tokens: pieces classified at once.
+        columns: of the file, as in the config; none means those of the training data.
 
     Returns: the scores, and the path of the corpus (text, reference, labels, probabilities a line).
     """
@@ -329,12 +338,13 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
     directory.check_trained()
     config = load_config(Config, directory.config)
     labels = Labels.load(directory)
-    examples = directory.read_rows("test", config.names) if data is None else read_own(config, data)
+    examples = directory.read_rows("test", config.names) if data is None else read_own(config, data, columns)
     name = kit.evaluation_name(data, examples, limit)
     examples = examples[:limit]
     classifier = predictors.load(run)
     classifier.batch_tokens = batch_tokens
-    found = classifier.classify_ids(classifier.shortened([text for text, *_ in examples]))
+    with gathered_warnings():
+        found = classifier.classify_ids(classifier.shortened([text for text, *_ in examples]))
     scores = scored(found, examples, labels)
     if unknown := labels.unknown(examples):
         say(f"warning: {sum(unknown.values()):,} texts have labels that were not trained on: {', '.join(unknown)}")
@@ -342,9 +352,9 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
     return {**scores, "corpus": str(corpus)}
 
 
-def read_own(config: Config, spec: str) -> list[Example]:
+def read_own(config: Config, spec: str, columns: list[str] | None) -> list[Example]:
     """Returns the labelled texts of the user's file."""
-    rows = kit.read_rows(data.read_fields, spec, config.names, config.picked, make=new_report)
+    rows = kit.read_rows(data.read_fields, spec, config.names, config.picked_of(columns), make=new_report)
     return [row.fields for row in rows]
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from keras_transformer import data, generation, training
 from keras_transformer import recipe_kit as kit
+from keras_transformer._warnings import gathered_warnings
 from keras_transformer.config import load_config
 from keras_transformer.errors import UserError, refuse_unless
 from keras_transformer.generation.options import GREEDY
@@ -159,7 +160,7 @@ def read_documents(spec: str, columns: Sequence[str | int] | None, report: data.
     if len(paths) > 1:
         return data.read_pairs(spec, columns, report)
     count = len(NAMES) if columns is None else len(columns)
-    rows = data.read_columns(spec, columns, count, default_names=NAMES)
+    rows = data.read_columns(spec, columns, count, default_names=NAMES, optional=count - len(NAMES))
     given = (row._replace(fields=(row.fields[0], *summaries_of(row.fields))) for row in rows)
     return data.usable_pairs(given, spec, report)
 
@@ -277,7 +278,7 @@ def validate(
     summarizer: generation.TextToText, examples: Sequence[Example], scorer: SummaryScorer
 ) -> training.Evaluation:
     """Sums up the validation documents greedily; the best weights are those with the highest ROUGE-L."""
-    with warnings.catch_warnings():
+    with gathered_warnings(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="text .* it was cut there")  # known, and no news at every evaluation
         outputs = summarizer.predict([document for document, _ in examples])
     scores = scorer.scores(outputs)
@@ -293,6 +294,7 @@ def evaluate(
     limit: int | None = None,
     batch_tokens: int = 4096,
     search: generation.SearchOptions | None = None,
+    columns: list[str] | None = None,
 ) -> dict[str, Any]:
     """Scores a run's best weights, on its own test split or on a file, and writes the corpus beside the score.
 
@@ -302,6 +304,7 @@ def evaluate(
         limit: score only so many documents.
         batch_tokens: source pieces summed up at once.
         search: how to search; default as the run's config says.
+        columns: of the file, as in the config; none means those of the training data.
 
     Returns: the scores, those of Lead-3 beside them, and the path of the corpus (source, references, output,
         log-probability a line).
@@ -309,14 +312,15 @@ def evaluate(
     directory = training.RunDirectory(run)
     directory.check_trained()
     config = load_config(Config, directory.config)
-    examples = read_examples(config, directory, "test") if data is None else read_own(config, data)
+    examples = read_examples(config, directory, "test") if data is None else read_own(config, data, columns)
     search = config.search if search is None else search
     asked = {name: value for name, value in asdict(search).items() if value != getattr(config.search, name)}
     name = kit.evaluation_name(data, examples, limit, asked)
     examples = examples[:limit]
     summarizer = generation.load(run)
     summarizer.batch_tokens = batch_tokens
-    generated = summarizer.generate([document for document, _ in examples], search=search)
+    with gathered_warnings():
+        generated = summarizer.generate([document for document, _ in examples], search=search)
     scorer = SummaryScorer([texts for _, texts in examples], [text for text, _ in examples], config.rouge_words)
     scores = scorer.scores([found.text for found in generated])
     scores["search"] = {name: value for name, value in asdict(search).items() if value != getattr(GREEDY, name)}
@@ -324,9 +328,9 @@ def evaluate(
     return {**scores, "corpus": str(corpus)}
 
 
-def read_own(config: Config, spec: str) -> list[Example]:
+def read_own(config: Config, spec: str, columns: list[str] | None) -> list[Example]:
     """Returns the examples of the user's file or files."""
-    return examples_of(row.fields for row in kit.read_rows(read_documents, spec, config.picked))
+    return examples_of(row.fields for row in kit.read_rows(read_documents, spec, config.picked_of(columns)))
 
 
 def corpus_row(example: Example, found: generation.Generated) -> dict[str, Any]:

@@ -213,7 +213,13 @@ def validate(tagger: predictors.TextToTags, sentences: Sequence[Sentence]) -> tr
     return training.Evaluation(score=scores["f1"], metrics=shown, samples=samples)
 
 
-def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_tokens: int = 4096) -> dict[str, Any]:
+def evaluate(
+    run: str,
+    data: str | None = None,
+    limit: int | None = None,
+    batch_tokens: int = 4096,
+    columns: list[str] | None = None,
+) -> dict[str, Any]:
     """Scores a run's best weights, on its own test split or on a file, and writes the corpus beside the score.
 
     Args:
@@ -221,6 +227,7 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
         data: a file of CoNLL columns; none means the test split.
         limit: score only so many sentences.
         batch_tokens: pieces tagged at once.
+        columns: of the file, as in the config; none means those of the training data.
 
     Returns: the scores, those of the baseline (the most frequent tag of each word), and the path of the corpus (words,
         reference, output a line).
@@ -228,7 +235,7 @@ def evaluate(run: str, data: str | None = None, limit: int | None = None, batch_
     directory = training.RunDirectory(run)
     directory.check_trained()
     config = load_config(Config, directory.config)
-    sentences = read_split(directory, "test") if data is None else read_own(config, data)
+    sentences = read_split(directory, "test") if data is None else read_own(config, data, columns)
     name = kit.evaluation_name(data, sentences, limit)
     sentences = sentences[:limit]
     tagger = predictors.load(run)
@@ -248,9 +255,9 @@ def read_split(run: training.RunDirectory, split: str) -> list[Sentence]:
     return [(words_of(text), tags_in(tags)) for text, tags in run.read_rows(split, FIELDS)]
 
 
-def read_own(config: Config, spec: str) -> list[Sentence]:
+def read_own(config: Config, spec: str, columns: list[str] | None) -> list[Sentence]:
     """Returns the sentences of the user's file."""
-    rows = kit.read_rows(data.read_tagged, spec, config.picked, config.stray_tags, make=data.TagReport)
+    rows = kit.read_rows(data.read_tagged, spec, config.picked_of(columns), config.stray_tags, make=data.TagReport)
     return [sentence_of(row) for row in rows]
 
 

@@ -196,6 +196,7 @@ def evaluate(
     limit: int | None = None,
     batch_tokens: int = 4096,
     search: generation.SearchOptions | None = None,
+    columns: list[str] | None = None,
 ) -> dict[str, Any]:
     """Scores a run's best weights, on its own test split or on a file, and writes the corpus beside the score.
 
@@ -205,13 +206,14 @@ def evaluate(
         limit: score only so many pairs.
         batch_tokens: source pieces translated at once.
         search: how to search; default greedily.
+        columns: of the file, as in the config; none means those of the training data.
 
     Returns: the scores, and the path of the corpus (source, reference, output, log-probability a line).
     """
     directory = training.RunDirectory(run)
     directory.check_trained()
     config = load_config(Config, directory.config)
-    pairs = directory.read_examples("test") if data is None else read_own(config, data)
+    pairs = directory.read_examples("test") if data is None else read_own(config, data, columns)
     search = search or generation.SearchOptions()
     asked = {name: value for name, value in asdict(search).items() if value != getattr(GREEDY, name)}
     name = kit.evaluation_name(data, pairs, limit, asked)
@@ -226,9 +228,9 @@ def evaluate(
     return {**scores, "corpus": str(corpus)}
 
 
-def read_own(config: Config, spec: str) -> list[Pair]:
+def read_own(config: Config, spec: str, columns: list[str] | None) -> list[Pair]:
     """Returns the pairs of the user's file or files."""
-    rows = kit.read_rows(data.read_pairs, spec, config.picked)
+    rows = kit.read_rows(data.read_pairs, spec, config.picked_of(columns))
     return [(row.fields[0], row.fields[1]) for row in rows]
 
 

@@ -345,7 +345,8 @@ def test_file_that_fails_while_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_wrong_number_of_columns() -> None:
     assert failure(write("a.tsv", "a\tb\nc\td\te\n")) == (
-        "a.tsv:2: the row has 3 columns parted by a tab, expected 2. To read some of its columns, name them."
+        "a.tsv:2: the row has 3 columns parted by a tab, expected 2. To read some of its columns, name them, "
+        "with --columns."
     )
     assert failure(write("a.tsv", "a b\n")) == (
         "a.tsv:1: the row has 1 column parted by a tab, expected 2. Is the file parted by something else?"
@@ -378,6 +379,21 @@ def test_columns_of_aligned_files() -> None:
     assert failure(spec, [0, 1]) == "Columns [0, 1] were given for 'a.en,a.de', but aligned text files have none."
 
 
+def test_another_separator_is_named() -> None:
+    assert failure(write("a.csv", "id;text\n1;x\n"), ["text", "id"]).endswith(
+        "It names 'id;text'. The file seems to be parted by semicolons: .csv is parted by commas, .tsv by tabs."
+    )
+
+
+def test_fields_that_an_object_may_lack() -> None:
+    lines = ['{"a": "1", "b": "2", "c": "3"}', '{"a": "4", "b": "5"}', '{"a": "6", "b": null, "c": null}']
+    path = write("a.jsonl", "\n".join(lines))
+    rows = read_columns(path, ["a", "b", "c"], 3, optional=2)
+    assert [row.fields for row in rows] == [("1", "2", "3"), ("4", "5", ""), ("6", "", "")]
+    with pytest.raises(UserError, match=r"^a.jsonl:3: field 'b' is a JSON null, expected text\.$"):
+        list(read_columns(path, ["a", "b", "c"], 3, optional=1))
+
+
 def test_invalid_utf8() -> None:
     assert failure(write("a.tsv", b"a\tb\nc\t\xc3\xa4\xff\n")) == (
         "a.tsv:2: not UTF-8: byte 0xff at offset 4 of the line; save the file as UTF-8."
@@ -387,7 +403,9 @@ def test_invalid_utf8() -> None:
     assert failure(write("a.jsonl.gz", b'\n{"source": "\xe4"}')).startswith("a.jsonl.gz:2: not UTF-8: byte 0xe4")
     write("a.en", "one\ntwo\n")
     assert failure(f"a.en,{write('a.de', b'eins' + bytes([10, 0xFC]))}").startswith("a.de:2: not UTF-8: byte 0xfc")
-    assert failure(write("a.tsv", "a\tb\n".encode("utf-16"))).startswith("a.tsv:1: not UTF-8: byte 0xff at offset 0 ")
+    assert failure(write("a.tsv", "a\tb\n".encode("utf-16"))) == (
+        "a.tsv:1: not UTF-8: byte 0xff at offset 0 of the line (it begins as UTF-16 does); save the file as UTF-8."
+    )
 
 
 def test_nul() -> None:

@@ -104,14 +104,14 @@ def test_sizes_that_make_no_sense(name: str, size: float) -> None:
 def test_too_little_data() -> None:
     with pytest.raises(UserError) as raised:
         split_pairs(rows(150), validation=100, test=0.1, seed=1)
-    assert str(raised.value).startswith("Too little data: of 150 pairs, validation (100) and test (0.1) take 1")
-    assert str(raised.value).endswith("to train on, less than half; shrink them or add data.")
-    with pytest.raises(UserError, match=r"of 0 pairs, validation \(0\) and test \(0\) take 0 and leave 0 to train on"):
+    assert str(raised.value).startswith("Too little data: of 150 rows, validation (100) and test (0.1) take 1")
+    assert str(raised.value).endswith("to train on, less than half; add data, or give files for these parts.")
+    with pytest.raises(UserError, match=r"of 0 rows, validation \(0\) and test \(0\) take 0 and leave 0 to train on"):
         split_pairs([], 0, 0, seed=1)
-    with pytest.raises(UserError, match=r"none of 1 pairs falls into the validation part of 5"):
+    with pytest.raises(UserError, match=r"none of 1 rows falls into the validation part of 5"):
         split_pairs(rows(1), validation=5, test=1, seed=1)
     with pytest.raises(
-        UserError, match=r"^Too little data: none of 20 pairs falls into the test part of 0\.0001; give"
+        UserError, match=r"^Too little data: none of 20 rows falls into the test part of 0\.0001; give"
     ):
         split_pairs(rows(20), validation=1, test=0.0001, seed=1)
 

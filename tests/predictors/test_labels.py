@@ -66,6 +66,11 @@ def test_kinds() -> None:
     several = predictor("multi").classify(["the cat"])[0]
     assert set(several.labels) == {name for name, p in several.probabilities.items() if p >= 0.5}
     assert list(several.labels) == sorted(several.labels, key=lambda name: -several.probabilities[name])
+    every = predictor("multi")
+    every.temperature = 1e6  # all are of one half, or nearly so
+    every.separator = " + "
+    (shown,) = every.predict(["the cat"])
+    assert shown == " + ".join(every.classify(["the cat"])[0].labels)
     numbers = predictor("regression")
     assert numbers.classify(["the cat"])[0].labels == ()
     assert len(numbers.predict(["the cat"])[0].split("\t")) == 3

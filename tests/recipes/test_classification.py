@@ -95,6 +95,21 @@ def test_it_learns_and_scores(trained: tuple[Config, dict[str, Any], str]) -> No
     assert again["accuracy"] == scores["accuracy"]
 
 
+def test_a_file_with_columns_of_its_own(
+    trained: tuple[Config, dict[str, Any], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, _, _ = trained
+    (tmp_path / "other.csv").write_text("id,is,says\n1,sonst,was\n2,im Lager,da\n")
+    command = ["evaluate", config.run, "--data", str(tmp_path / "other.csv")]
+    assert cli.main(command) == 2
+    capsys.readouterr()
+    assert cli.main([*command, "--columns", "says", "is"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [json.loads(line)["text"] for line in Path(found["corpus"]).read_text().splitlines()] == ["was", "da"]
+    assert cli.main(["evaluate", config.run, "--columns", "says", "is"]) == 2
+    assert "--columns is for --data FILE" in capsys.readouterr().err
+
+
 def test_what_is_odd_is_told(trained: tuple[Config, dict[str, Any], str]) -> None:
     _, _, said = trained
     assert "skipped 1 of 304 rows with an empty field, the first at" in said

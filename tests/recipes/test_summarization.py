@@ -50,6 +50,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory that the command line made of 50 documents with two summaries each, or one."""
     folder = tmp_path_factory.mktemp("summarization")
     rows = [{**row, "other": ""} if i % 3 == 0 else row for i, row in enumerate(examples(50))]
+    del rows[0]["other"]
+    rows[3]["other"] = None
     rows.append({"body": "The pump was oiled. " * 40, "short": "oiled", "other": ""})
     data = json_lines(folder / "corpus.jsonl.gz", rows)
     columns = ["--columns", "body", "short", "other"]

@@ -106,9 +106,9 @@ def test_labels_stand_where_words_begin(trained: Path) -> None:
 def test_predict(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts = ["Call Zoë Müller (Keller AG) at 4:30, please.", "", "  "]
     assert main(["predict", str(trained), "--json", "--", *texts]) == 0
-    line, *blank = capsys.readouterr().out.split("\n")
-    assert blank == ["", "", ""], "an empty line has an empty answer"
-    answer, data = json.loads(line), texts[0].encode()
+    answer, *blank = map(json.loads, capsys.readouterr().out.splitlines())
+    assert blank == [{"text": text, "entities": [], "words": []} for text in texts[1:]], "each text has its JSON"
+    data = texts[0].encode()
     words = [data[word["start"] : word["end"]].decode() for word in answer["words"]]
     assert words == ["Call", "Zoë", "Müller", "(", "Keller", "AG", ")", "at", "4:30", ",", "please", "."]
     for entity in answer["entities"]:
@@ -129,6 +129,15 @@ def test_marked_text() -> None:
     found: Tagged = _tagged(data, words, ["B-PER", "E-PER", "O", "O", "O", "I-LOC", "O", "O"])
     assert found.marked == "[Zoë Müller]{PER} slept (in [Graz]{LOC})."
     assert [tuple(entity) for entity in found.entities] == [("PER", "Zoë Müller", 0, 12), ("LOC", "Graz", 23, 27)]
+
+
+def test_words_agree_with_entities(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An I that follows no word of its entity begins one, for the words too."""
+    tagger = keras_transformer.load(trained)
+    monkeypatch.setattr(tagger, "tags_of", lambda *_: [["O", "I-PERSON", "I-PERSON", "I-PLACE"]])
+    (found,) = tagger.answers(["in Zoë Müller Graz"])
+    assert [word["tag"] for word in found["words"]] == ["O", "B-PERSON", "E-PERSON", "S-PLACE"]
+    assert [entity["label"] for entity in found["entities"]] == ["PERSON", "PLACE"]
 
 
 def test_a_long_text(trained: Path) -> None:

@@ -110,9 +110,7 @@ def test_too_little_data() -> None:
         split_pairs([], 0, 0, seed=1)
     with pytest.raises(UserError, match=r"none of 1 rows falls into the validation part of 5"):
         split_pairs(rows(1), validation=5, test=1, seed=1)
-    with pytest.raises(
-        UserError, match=r"^Too little data: none of 20 rows falls into the test part of 0\.0001; give"
-    ):
+    with pytest.raises(UserError, match=r"^Too little data: none of 20 rows falls into the test part of 0\.0001; give"):
         split_pairs(rows(20), validation=1, test=0.0001, seed=1)
 
 

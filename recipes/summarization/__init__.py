@@ -216,7 +216,8 @@ def tokenize(
     texts, columns = (row.fields for row in pairs), ("source", "target")
     options = kit.store_options(config, tokenizer, counts)
     report = data.TokenStore.write(run.train_store, texts, columns, tokenizer, limits, **options)
-    longer = f"{limits[1]} pieces of summary" if config.cut else f"{limits[0]} pieces, or {limits[1]} of summary"
+    of_documents = "" if config.cut else f"{limits[0]} pieces, or "
+    longer = f"{of_documents}{config.max_target_length} pieces of summary with its end"
     kit.tell_store(config, report, pairs, limits, longer, "pair")
     say(f"{report.rows:,} training pairs, {tokenizer.vocabulary_size:,} pieces")
 

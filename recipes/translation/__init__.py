@@ -145,7 +145,8 @@ def tokenize(
     texts, columns = (row.fields for row in rows), ("source", "target")
     options = kit.store_options(config, tokenizer, parts)
     report = data.TokenStore.write(run.train_store, texts, columns, tokenizer, limits, **options)
-    kit.tell_store(config, report, rows, limits, f"{limits[0]} source or {limits[1]} target pieces", "pair")
+    longer = f"{limits[0]} source pieces, or {config.max_target_length} target pieces with the end"
+    kit.tell_store(config, report, rows, limits, longer, "pair")
     say(f"{report.rows:,} training pairs, {tokenizer.vocabulary_size:,} pieces")
 
 

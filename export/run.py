@@ -16,7 +16,7 @@ from keras_transformer.export.artifact import Artifact
 from keras_transformer.export.associated import add_associated
 from keras_transformer.export.benchmark_text import text_table
 from keras_transformer.export.convert import convert
-from keras_transformer.export.gate import REFERENCE, Gate, forced, refusals
+from keras_transformer.export.gate import REFERENCE, Gate, forced, mends, refusals
 from keras_transformer.export.golden import make_golden
 from keras_transformer.export.manifest import make_manifest, whole_manifest
 from keras_transformer.export.observing import TEXTS as OBSERVED_TEXTS
@@ -92,7 +92,7 @@ def export_run(
         sentences = verification_sentences(export.texts, export.max_source_bytes)
         answers = verify(export, files, sentences, steps)
         report = make_report(export, files, directory.path, steps, gate, precisions, origin)
-        files = _keep(files, report)
+        files = _keep(files, report, os.fspath(run))
         write_json(folder / "golden.json", make_golden(task.page.golden, sentences, answers, list(files)))
         shutil.copyfile(verify_folder.__file__, folder / "verify.py")
         write_json(folder / "report.json", report)
@@ -188,7 +188,7 @@ def _origin(run: RunDirectory, options: Any, limit: int) -> TaskExport | None:
     return task.export(origin, config, options, limit)
 
 
-def _keep(files: Mapping[str, Artifact], report: Mapping[str, Any]) -> dict[str, Artifact]:
+def _keep(files: Mapping[str, Artifact], report: Mapping[str, Any], run: str) -> dict[str, Artifact]:
     """Deletes the files that were not asked for or were refused, and returns the others.
 
     Raises:
@@ -196,7 +196,7 @@ def _keep(files: Mapping[str, Artifact], report: Mapping[str, Any]) -> dict[str,
     """
     kept = {precision: artifact for precision, artifact in files.items() if precision in report["results"]}
     if not kept:
-        raise checks.ExportError("\n".join(refusals(report)))
+        raise checks.ExportError("\n".join([*refusals(report), mends(report, run)]))
     for precision, artifact in files.items():
         if precision not in kept:
             artifact.path.unlink()

@@ -89,7 +89,7 @@ def test_what_is_refused(trained: Path, tmp_path: Path) -> None:
     message = r"^precision is 'float16': no training is for that. There are: int8, int8_static, int4.$"
     with pytest.raises(UserError, match=message):
         quantize_train(classification, trained, tmp_path / "new", "float16")
-    with pytest.raises(UserError, match=r"run exists already; give another --run"):
+    with pytest.raises(UserError, match=r"run exists already; give another --output$"):
         quantize_train(classification, trained, trained, "int4")
     assert not list(tmp_path.iterdir())
 

@@ -224,7 +224,7 @@ def test_an_address_that_cannot_be_had_is_named(folder: Path, server: Server) ->
     with pytest.raises(UserError) as error:
         make_server(folder, "no such host")
     assert str(error.value) == "--host: 'no such host' is no address of this machine"
-    with pytest.raises(UserError, match=r"^cannot listen at 203\.0\.113\.7, port 0: Cannot assign"):
+    with pytest.raises(UserError, match=r"^--host: cannot listen at 203\.0\.113\.7, port 0: Cannot assign"):
         make_server(folder, "203.0.113.7", 0)
 
 

@@ -6,10 +6,11 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from keras_transformer.data.files import check_file, read_lines
-from keras_transformer.data.readers import Report, Row
+from keras_transformer.data.readers import CSV_SUFFIXES, JSON_SUFFIXES, Report, Row
 from keras_transformer.errors import UserError
 from keras_transformer.tags import converted, is_tag, scheme_of, strays
 
@@ -144,7 +145,7 @@ def _sentences(name: str, picks: tuple[int, int]) -> Iterator[Row]:
             parted = "tabs" if separator == "\t" else "spaces"
             raise UserError(
                 f"{name}:{number}: {len(cells)} column{'s' * (len(cells) != 1)} parted by {parted}, expected {width} "
-                "as in the lines before"
+                f"as in the lines before{_other_kind(name)}"
             )
         word, tag = cells[picks[0]], cells[picks[1]]
         if word == DOCUMENT_START:
@@ -156,6 +157,14 @@ def _sentences(name: str, picks: tuple[int, int]) -> Iterator[Row]:
         tags.append(tag)
     if words:
         yield _row(words, tags, name, start)
+
+
+def _other_kind(name: str) -> str:
+    """Returns a doubt whether this is the right file, where its name says that it is of another kind."""
+    kind = Path(name.lower().removesuffix(".gz")).suffix
+    if kind not in (*CSV_SUFFIXES, *JSON_SUFFIXES):
+        return ""
+    return f"; a line has a word and its tag, which is not what {kind} stands for"
 
 
 def _checked_width(width: int, picks: tuple[int, int], place: str) -> int:

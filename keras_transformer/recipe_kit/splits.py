@@ -155,6 +155,9 @@ def _tell_overlap(splits: Splits, unit: str) -> None:
     """Says how many texts of the other parts are among those trained on: their scores say less."""
     trained_on = {row.fields[0] for row in splits["train"]}
     for split in ("validation", "test"):
-        known = sum(row.fields[0] in trained_on for row in splits[split])
+        known = [row for row in splits[split] if row.fields[0] in trained_on]
         if known:
-            say(f"warning: {known:,} of {len(splits[split]):,} {split} {unit} are in the training data too")
+            say(
+                f"warning: {len(known):,} of {len(splits[split]):,} {split} {unit} are in the training data too, the "
+                f"first at {known[0].place}"
+            )

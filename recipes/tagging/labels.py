@@ -89,9 +89,8 @@ class Labels:
             if unknown:
                 told = ", ".join(f"{label!r} ({count:,})" for label, count in unknown.most_common(5))
                 say(f"warning: words of the {split} sentences have labels that are not trained on: {told}")
-        versions: dict[str, set[str]] = {}
-        for row in splits["train"]:
-            versions.setdefault(row.fields[0], set()).add(row.fields[1])
-        twice = sum(len(found) > 1 for found in versions.values())
+        versions: dict[str, str] = {}
+        twice = [row for row in splits["train"] if versions.setdefault(row.fields[0], row.fields[1]) != row.fields[1]]
         if twice:
-            say(f"{twice:,} training sentences stand in the data with different tags")
+            count = len({row.fields[0] for row in twice})
+            say(f"training sentences that stand with different tags: {count:,}, the first again at {twice[0].place}")

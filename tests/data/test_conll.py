@@ -112,6 +112,14 @@ def test_lines_that_cannot_be_used(write: Any, content: str, options: dict[str, 
     assert failure(path, **options).startswith(f"{path}{message}")
 
 
+def test_a_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "docs.jsonl").write_text('{"document": "a b"}\n{"document": "a b c"}\n')
+    assert failure(str(tmp_path / "docs.jsonl")).endswith(
+        ":2: 4 columns parted by spaces, expected 3 as in the lines before; a line has a word and its tag, which is "
+        "not what .jsonl stands for"
+    )
+
+
 def test_files_that_cannot_be_used(write: Any) -> None:
     assert failure(write("")).endswith("is empty.")
     assert "Did you mean 'words.conll'?" in failure(write("") + "l")

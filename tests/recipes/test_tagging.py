@@ -167,7 +167,7 @@ def test_what_is_told_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert train(tmp_path / "run", "--data", data, "--test", str(test), "--validation", str(test)) == 0
     said = capsys.readouterr().err
     assert "warning: words of the test sentences have labels that are not trained on: 'new label' (1)" in said
-    assert "1 training sentences stand in the data with different tags" in said
+    assert "training sentences that stand with different tags: 1, the first again at " in said
     assert "training sentences at 64 pieces, the first at " in said
     assert "warning: 1 of 2 test sentences are in the training data too" in said
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_transformer.data.files import picked
 from keras_transformer.errors import UserError
 from keras_transformer.export.artifact import Artifact, open_artifact
 from keras_transformer.export.folder import check_file, read_manifest
@@ -52,8 +53,7 @@ def evaluate_artifact(
     """
     artifact, steps = open_artifact(path, precision), steps or Steps()
     task = task_of_file(artifact)
-    picked = None if columns is None else [int(name) if name.isdigit() else name for name in columns]
-    examples = task.read(data, artifact, picked)[:limit]
+    examples = task.read(data, artifact, picked(columns))[:limit]
     artifact.run(b"warm up")
     answers, seconds = [], []
     for example in steps.track(examples, artifact.path.name):

@@ -6,7 +6,7 @@ import gzip
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -80,6 +80,11 @@ def read_lines(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterato
             ) from None
         except OSError as error:
             raise UserError(f"{name}: cannot be read after line {number} ({error.strerror}).") from None
+
+
+def picked(columns: Sequence[str] | None) -> list[str | int] | None:
+    """Returns columns as they were typed, those that are digits as numbers from 0."""
+    return None if columns is None else [int(name) if name.isdigit() else name for name in columns]
 
 
 def _missing(path: Path, known_names: Iterable[str]) -> str:

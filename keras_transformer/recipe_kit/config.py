@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from keras_transformer.data.files import picked
 from keras_transformer.data.named import named_sets
 from keras_transformer.errors import UserError, refuse_unless
 from keras_transformer.training.config import TrainingConfig
@@ -92,8 +93,7 @@ class RecipeConfig:
 
     def picked_of(self, columns: list[str] | None) -> list[str | int] | None:
         """Returns these columns as `picked` does; those of the config if they are none."""
-        columns = self.columns if columns is None else columns
-        return None if columns is None else [int(name) if name.isdigit() else name for name in columns]
+        return picked(self.columns if columns is None else columns)
 
     @property
     def fold_number(self) -> tuple[int, int] | None:

@@ -62,7 +62,36 @@ def make_report(
     sources = [text.encode("utf-8", "surrogatepass") for text in export.texts]
     expected = export.expected(sources, steps, "Keras on the test split")
     keras = {**export.scores(expected), **_keras_time(export, run)}
-    results: dict[str, dict[str, Any]] = {}
+    results = _of_files(export, files, sources, expected, steps)
+    before = None
+    if origin is not None:
+        before = origin.scores(origin.expected(sources, steps, "Keras before the training for few bits"))
+    for precision, loss in losses(results, export.headline, before).items():
+        results[precision]["loss"] = loss
+    refused = [name for name in gate.refused(results, export.headline, before) if name in asked]
+    forced = refused if gate.force_precision else []
+    gone = [name for name in refused if name not in forced]
+    return {
+        **_how(export, len(sources)),
+        "results": {KERAS: keras, **{name: results[name] for name in results if name in asked and name not in gone}},
+        "gate": {
+            "max_loss": gate.max_loss,
+            "forced": forced,
+            "refused": {name: results[name] for name in gone},
+            **({"origin": before} if before else {}),
+        },
+    }
+
+
+def _of_files(
+    export: TaskExport,
+    files: Mapping[str, Artifact],
+    sources: Sequence[bytes],
+    expected: Sequence[Any],
+    steps: Steps,
+) -> dict[str, dict[str, Any]]:
+    """Returns what is measured of each file, float32 first; `expected` are Keras's answers to the sources."""
+    results = {}
     whole: list[Any] = []
     for precision, artifact in files.items():
         timed = file_answers(artifact, sources, steps, f"{precision} on the test split")
@@ -83,33 +112,21 @@ def make_report(
             "ties": sum(found["tie"] for found in unlike),
             "shown": unlike[:LISTED],
         }
-    before = None
-    if origin is not None:
-        before = origin.scores(origin.expected(sources, steps, "Keras before the training for few bits"))
-    for precision, loss in losses(results, export.headline, before).items():
-        results[precision]["loss"] = loss
-    refused = [name for name in gate.refused(results, export.headline, before) if name in asked]
-    forced = refused if gate.force_precision else []
+    return results
+
+
+def _how(export: TaskExport, sentences: int) -> dict[str, Any]:
+    """Returns how the report was measured."""
     return {
         "task": export.task.name,
         "headline": export.headline,
-        "sentences": len(sources),
+        "sentences": sentences,
         **export.measured,
         "timing": f"median milliseconds a sentence, batch 1, one thread; Keras: the first {TIMED_IN_KERAS} sentences, "
         "each timed on its second call",
         "memory": f"peak of a fresh process that opens the file and runs the first {MEASURED} sentences, in bytes more "
         "than before; one thread",
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform()},
-        "results": {
-            KERAS: keras,
-            **{name: results[name] for name in results if name in asked and name not in set(refused) - set(forced)},
-        },
-        "gate": {
-            "max_loss": gate.max_loss,
-            "forced": forced,
-            "refused": {name: results[name] for name in refused if name not in forced},
-            **({"origin": before} if before else {}),
-        },
     }
 
 

@@ -93,13 +93,10 @@ def export_run(
         answers = verify(export, files, sentences, steps)
         report = make_report(export, files, directory.path, steps, gate, precisions, origin)
         files = _keep(files, report, os.fspath(run))
-        write_json(folder / "golden.json", make_golden(task.page.golden, sentences, answers, list(files)))
-        shutil.copyfile(verify_folder.__file__, folder / "verify.py")
-        write_json(folder / "report.json", report)
         names = {precision: artifact.path.name for precision, artifact in files.items()}
         manifest = make_manifest(export, saved_model, names)
-        readme = make_readme(manifest, report, task, export.texts)
-        (folder / "README.md").write_text(readme, encoding="utf-8")
+        golden = make_golden(export.task.page.golden, sentences, answers, list(files))
+        write_papers(folder, manifest, golden, report, export)
         if web:
             write_page_if_possible(folder, output, steps)
         write_json(folder / MANIFEST, whole_manifest(manifest, folder))
@@ -171,6 +168,17 @@ def verify(
     export.verify_more(artifact, sentences, expected, answers[REFERENCE], steps)
     steps.say(f"float32 gives Keras's answers on {len(cut) - len(unlike)} of {len(cut)} texts, {len(unlike)} ties")
     return answers
+
+
+def write_papers(
+    folder: Path, manifest: Mapping[str, Any], golden: Mapping[str, Any], report: Mapping[str, Any], export: TaskExport
+) -> None:
+    """Writes what goes with the files: golden.json and verify.py that replays it, report.json, README.md."""
+    write_json(folder / "golden.json", golden)
+    shutil.copyfile(verify_folder.__file__, folder / "verify.py")
+    write_json(folder / "report.json", report)
+    readme = make_readme(manifest, report, export.task, export.texts)
+    (folder / "README.md").write_text(readme, encoding="utf-8")
 
 
 def _validation(run: RunDirectory, field: str) -> list[str]:

@@ -124,6 +124,30 @@ def _add_predict(parser: Parser) -> None:
 def _add_export(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="run directory that train left")
     parser.add_argument("--output", metavar="DIR", required=True, help="folder to make")
+    _add_precisions(parser)
+    parser.add_argument(
+        "--format",
+        choices=("artifact", "ctranslate2"),
+        default="artifact",
+        help="artifact: .tflite files and a SavedModel; ctranslate2: for servers, needs keras-transformer[ctranslate2]",
+    )
+    _add_room(parser)
+    parser.add_argument(
+        "--no-steps",
+        dest="with_steps",
+        action="store_false",
+        default=None,
+        help="leave the signatures encode, decode_step and detokenize out of the files",
+    )
+    parser.add_argument(
+        "--no-web", dest="web", action="store_false", default=None, help="leave the web page out of the folder"
+    )
+    add_align_flags(parser, "add a signature that says which words of a text each word of an answer looks at")
+    parser.add_argument("--force", action="store_true", help="replace the folder if it exists")
+    add_search_flags(parser)
+
+
+def _add_precisions(parser: Parser) -> None:
     parser.add_argument(
         "--precision",
         nargs="+",
@@ -144,12 +168,9 @@ def _add_export(parser: Parser) -> None:
         default=None,
         help="keep a precision that loses more; the report says so",
     )
-    parser.add_argument(
-        "--format",
-        choices=("artifact", "ctranslate2"),
-        default="artifact",
-        help="artifact: .tflite files and a SavedModel; ctranslate2: for servers, needs keras-transformer[ctranslate2]",
-    )
+
+
+def _add_room(parser: Parser) -> None:
     parser.add_argument(
         "--max-source-bytes",
         metavar="N",
@@ -170,19 +191,6 @@ def _add_export(parser: Parser) -> None:
         default=None,
         help="search every text in the full size: half the memory, more time for short texts",
     )
-    parser.add_argument(
-        "--no-steps",
-        dest="with_steps",
-        action="store_false",
-        default=None,
-        help="leave the signatures encode, decode_step and detokenize out of the files",
-    )
-    parser.add_argument(
-        "--no-web", dest="web", action="store_false", default=None, help="leave the web page out of the folder"
-    )
-    add_align_flags(parser, "add a signature that says which words of a text each word of an answer looks at")
-    parser.add_argument("--force", action="store_true", help="replace the folder if it exists")
-    add_search_flags(parser)
 
 
 def _add_quantize_train(parser: Parser) -> None:

@@ -162,17 +162,25 @@ def _open_run(config: RecipeConfig) -> training.RunDirectory:
         return run
     run.check_exists()
     saved = load_config(type(config), run.config)
-    changed = [name for name in _differences(saved, config) if not set(name.split(".")) & set(MAY_CHANGE)]
+    changed = [
+        f"{name} {_told(before)}, not {_told(after)}"
+        for name, before, after in _differences(saved, config)
+        if not set(name.split(".")) & set(MAY_CHANGE)
+    ]
     if changed:
         raise UserError(
-            f"{run.path} was trained with another {' and '.join(changed)}; to resume, leave them as they were "
+            f"{run.path} was trained with {', and '.join(changed)}; to resume, leave it as it was "
             f"({', '.join(MAY_CHANGE[2:])} may change)"
         )
     return run
 
 
-def _differences(saved: Any, now: Any, prefix: str = "") -> Iterator[str]:
-    """Yields the dotted names of the fields in which two configs differ."""
+def _told(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _differences(saved: Any, now: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yields the fields in which two configs differ: dotted name, and both values."""
     for item in sections_last(type(saved)):
         before, after = getattr(saved, item.name), getattr(now, item.name)
         if isinstance(before, BlocksConfig):  # that of an older run lacks the numbers that are new since
@@ -180,4 +188,4 @@ def _differences(saved: Any, now: Any, prefix: str = "") -> Iterator[str]:
         if is_dataclass(before):
             yield from _differences(before, after, f"{prefix}{item.name}.")
         elif before != after:
-            yield f"{prefix}{item.name}"
+            yield f"{prefix}{item.name}", before, after

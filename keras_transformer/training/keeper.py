@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import keras
@@ -28,72 +28,12 @@ from keras_transformer.training.model import TrainingModel
 from keras_transformer.training.panels import Panels
 from keras_transformer.training.run_directory import RunDirectory
 from keras_transformer.training.schedules import make_schedule
+from keras_transformer.training.standing import Evaluation, Point, Progress, Totals
 from keras_transformer.training.tensorboard import TensorBoardLog, sample_table
 from keras_transformer.training.updates import averaged_weights, own_optimizer
 
 LOG_EVERY = 25  # steps between the points of a TensorBoard curve
 BYTES_AROUND_A_WEIGHT = 8192  # of HDF5's own
-Totals = dict[str, list[float]]
-
-
-@dataclass
-class Evaluation:
-    """What a recipe's evaluation found.
-
-    Attributes:
-        score: the best weights are those with the highest.
-        metrics: what to show and log, by name.
-        samples: (source, reference, output) of a few sentences, the same ones at every evaluation.
-        pictures: for TensorBoard, by name: a PNG, and its width and height in pixels.
-    """
-
-    score: float
-    metrics: dict[str, float]
-    samples: list[tuple[str, str, str]] = field(default_factory=list)
-    pictures: dict[str, tuple[bytes, tuple[int, int]]] = field(default_factory=dict)
-
-
-@dataclass
-class Point:
-    """What was counted at the last point of the curves; the next one shows what came since. See `Progress`."""
-
-    step: int = 0
-    seconds: float = 0.0
-    tokens: float = 0.0
-    iterations: int = 0
-    totals: Totals = field(default_factory=dict)
-
-
-@dataclass
-class Progress:
-    """Where a training stands; saved with every checkpoint.
-
-    Attributes:
-        step: batches trained on; with mixed_float16, skipped ones included.
-        seconds: of training, those of the evaluations included.
-        loss_mean: running mean of the loss, which tells an explosion.
-        steps_back: times that the training went back to a checkpoint after it had diverged.
-        tokens: what was trained on, in the objective's unit: target tokens, examples or words.
-        totals: of each metric since the last evaluation: sum and number of these.
-        point: where the last point of the curves stands.
-        Others: what their names say.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    tokens: float = 0.0
-    best_score: float | None = None
-    best_step: int = 0
-    evaluations_since_best: int = 0
-    loss_mean: float | None = None
-    steps_back: int = 0
-    totals: Totals = field(default_factory=dict)
-    point: Point = field(default_factory=lambda: Point())
-
-    def __post_init__(self) -> None:
-        if isinstance(self.point, dict):  # as it comes from a checkpoint
-            self.point = Point(**self.point)
 
 
 class RunKeeper(keras.callbacks.Callback):

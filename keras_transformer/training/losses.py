@@ -5,9 +5,12 @@ Shapes: n positions, w width, v vocabulary size.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from keras import ops
+
+from keras_transformer._compiled import compiled
 
 CHUNK = 512  # positions whose logits are held at once; measured, see benchmarks/loss.py
 
@@ -159,33 +162,15 @@ def _consistent_log_partition(chunk: int, factor: float) -> Any:
         )
         vocabulary_size, width = embeddings.shape
         transposed = ops.transpose(embeddings)
-        row_starts = ops.arange(2 * rows, dtype="int32") * vocabulary_size
+        of_logits = compiled(partial(_consistent_softmax_of, factor=factor))
 
         def add_chunk(start: Any, sums: Any, d_first: Any, d_second: Any, d_embeddings: Any) -> tuple[Any, ...]:
             h = ops.concatenate([ops.slice(x, (start, 0), (rows, width)) for x in (first, second)])
             y = ops.tile(ops.slice(labels_, (start,), (rows,)), (2,))
             w = ops.tile(ops.slice(weights_, (start,), (rows,)), (2,))
-            logits = ops.matmul(h, transposed)  # [2 * rows, v]
-            p = ops.softmax(logits)
-            highest = ops.cast(ops.max(logits, axis=-1), "float32")
-            partition = highest - ops.log(ops.cast(ops.max(p, axis=-1), "float32"))
-            label_logits = ops.cast(ops.take(ops.reshape(logits, (-1,)), row_starts + y), "float32")
-
-            # KL(p || q) + KL(q || p) = sum((p - q) * (logits of p - logits of q)): both partitions cancel out
-            apart = logits[:rows] - logits[rows:]
-            apart = ops.concatenate([apart, -apart])
-            change = p[:rows] - p[rows:]
-            change = ops.concatenate([change, -change])
-            mean_apart = ops.cast(ops.sum(ops.cast(p * apart, "float32"), axis=-1), p.dtype)[:, None]
-            divergence = ops.sum(ops.cast(change * apart, "float32"), axis=-1)  # the same in both halves
-            sums = sums + ops.stack(
-                [
-                    0.5 * ops.sum(w * (partition + factor * divergence)),
-                    0.5 * ops.sum(w * partition),
-                    0.5 * ops.sum(w * ops.cast(label_logits >= highest, "float32")),
-                ]
-            )
-            gradient = ops.cast(0.5, p.dtype) * p + ops.cast(factor, p.dtype) * (change + p * (apart - mean_apart))
+            gradient, partition, hit, divergence = of_logits(ops.matmul(h, transposed), y)  # of [2 * rows, v]
+            objective = partition + factor * divergence
+            sums = sums + ops.stack([0.5 * ops.sum(w * x) for x in (objective, partition, hit)])
             row_weights = ops.cast(w, hidden.dtype)[:, None]
             d_h = ops.matmul(gradient, embeddings) * row_weights
             d_first = ops.slice_update(d_first, (start, 0), d_h[:rows])
@@ -218,6 +203,31 @@ def _consistent_log_partition(chunk: int, factor: float) -> Any:
         return (sums[0], sums[1], sums[2]), gradient
 
     return log_partition
+
+
+def _consistent_softmax_of(logits: Any, labels: Any, factor: float) -> tuple[Any, Any, Any, Any]:
+    """Of the logits of n positions computed twice, `[2n, v]`, what the loss and its gradient need.
+
+    Many operations on each logit, which `compiled` makes a single pass over them.
+
+    Returns the gradient of `logsumexp / 2 + factor * (KL(p || q) + KL(q || p))` in the dtype of `logits`, and for each
+    row in float32 logsumexp, whether the label has the highest logit, and the sum of both KL, the same in both halves.
+    """
+    dtype, rows = logits.dtype, logits.shape[0] // 2
+    logits = ops.cast(logits, "float32")
+    highest = ops.max(logits, axis=-1, keepdims=True)
+    exponentials = ops.exp(logits - highest)
+    total = ops.sum(exponentials, axis=-1, keepdims=True)
+    hit = ops.cast(ops.take_along_axis(logits, labels[:, None], axis=-1) >= highest, "float32")
+    p, q = ops.split(exponentials / total, 2)
+    # KL(p || q) + KL(q || p) = sum((p - q) * (logits of p - logits of q)): both partitions cancel out
+    apart = logits[:rows] - logits[rows:]
+    p_apart = ops.sum(p * apart, axis=-1, keepdims=True)
+    q_apart = ops.sum(q * apart, axis=-1, keepdims=True)
+    d_p = p * (0.5 + factor * (1 + apart - p_apart)) - factor * q
+    d_q = q * (0.5 + factor * (1 - apart + q_apart)) - factor * p
+    gradient = ops.cast(ops.concatenate([d_p, d_q]), dtype)
+    return gradient, (highest + ops.log(total))[:, 0], hit[:, 0], ops.tile((p_apart - q_apart)[:, 0], (2,))
 
 
 def first_of(upstream: tuple[Any, ...]) -> Any:

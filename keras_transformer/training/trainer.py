@@ -18,8 +18,6 @@ from keras_transformer.training.device import check_policy, make_deterministic, 
 from keras_transformer.training.distribution import strategy_of
 from keras_transformer.training.divergence import Diverged
 from keras_transformer.training.hosts import is_first, own_run
-from keras_transformer.training.keeper import Evaluation as Evaluation
-from keras_transformer.training.keeper import Progress as Progress
 from keras_transformer.training.keeper import RunKeeper
 from keras_transformer.training.model import TrainingModel
 from keras_transformer.training.objective import Objective
@@ -27,6 +25,8 @@ from keras_transformer.training.optimizers import freeze, make_optimizer
 from keras_transformer.training.progress import ProgressBar
 from keras_transformer.training.rounding import round_in_training, with_rounded
 from keras_transformer.training.run_directory import RunDirectory
+from keras_transformer.training.standing import Evaluation as Evaluation
+from keras_transformer.training.standing import Progress as Progress
 
 
 def compile_for_training(model: keras.Model, config: TrainingConfig, objective: Objective) -> TrainingModel:

@@ -24,6 +24,7 @@ from keras_transformer.export import export_run, litertjs, open_artifact, report
 from keras_transformer.export.folder import check_folder
 from keras_transformer.export.golden import golden_source
 from keras_transformer.export.litertjs import PACKAGES, NoRuntime, NpmPackage
+from keras_transformer.export.precisions import PRECISIONS
 from keras_transformer.export.serving import make_server
 from keras_transformer.export.tag_artifact import entities_of
 from keras_transformer.export.verify_folder import digest, manifest_digest
@@ -97,10 +98,10 @@ def translator(n_best_path: Path, runtime: None, tmp_path_factory: pytest.TempPa
 
 
 def exported(run: Path, path: Path) -> Path:
-    """Exports a run, with the page."""
+    """Exports a run in every precision, with the page."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_keras_time", lambda *_: {"ms_per_sentence": None, "file_bytes": 1})
-        export_run(run, path, max_source_bytes=BYTES, max_loss=100)
+        export_run(run, path, list(PRECISIONS), max_source_bytes=BYTES, max_loss=100)
     return path
 
 
@@ -224,9 +225,10 @@ def test_translations_are_those_of_golden_json(browser: Any, translator: Path) -
         assert found["score"][0] == pytest.approx(expected["score"], abs=1e-3)
 
 
-def test_probabilities_are_those_of_golden_json(browser: Any, classifier: Path) -> None:
-    for entry, found in zip(golden(classifier), raw_answers(browser, classifier), strict=True):
-        expected = entry["answers"]["float32"]
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_probabilities_are_those_of_golden_json(browser: Any, classifier: Path, precision: str) -> None:
+    for entry, found in zip(golden(classifier), raw_answers(browser, classifier, precision), strict=True):
+        expected = entry["answers"][precision]
         np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-4)
         assert found["status"] == [expected["status"]]
 

@@ -165,7 +165,7 @@ def test_a_run_is_taken_up(trained: tuple[Config, dict[str, Any], str], tmp_path
     again = classification.main(replace(config, resume=True))
     assert again is not None
     assert again["accuracy"] == scores["accuracy"]
-    with pytest.raises(UserError, match="was trained with another pooling; to resume, leave"):
+    with pytest.raises(UserError, match="was trained with pooling mean, not max; to resume, leave"):
         classification.main(replace(config, resume=True, pooling="max"))
 
 

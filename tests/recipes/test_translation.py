@@ -216,7 +216,7 @@ def test_a_short_training_has_a_short_warm_up_and_keeps_it_when_resumed(tmp_path
     assert settle(longer).training.warmup_steps == 25
     make_run(settle(longer), untouched)  # it is the same training
     given = replace(longer, training=replace(longer.training, warmup_steps=50))
-    with pytest.raises(UserError, match=r"was trained with another training\.warmup_steps; to resume, leave them "):
+    with pytest.raises(UserError, match=r"was trained with training\.warmup_steps 25, not 50; to resume, leave it "):
         make_run(settle(given), untouched)
 
 
@@ -234,7 +234,9 @@ def test_resume_with_another_config(trained: Path, capsys: pytest.CaptureFixture
     before = (trained / "config.yaml").read_bytes()
     base = ["train", "translation", "--data", trained.parent / "corpus.tsv", "--run", trained, "--resume", *MICRO]
     said = errors_of(capsys, *base, "--model.hidden_dim", "16", "--training.seed", "5")
-    assert "was trained with another model.hidden_dim and training.seed; to resume, leave them as they were" in said
+    assert (
+        "was trained with model.hidden_dim 8, not 16, and training.seed 0, not 5; to resume, leave it as it" in said
+    )
     assert "(steps, minutes, patience, evaluate_every, checkpoint_every, step_back, devices, hosts, host, " in said
     assert "tensorboard may change)" in said
     assert (trained / "config.yaml").read_bytes() == before

@@ -21,10 +21,11 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.export import export_run, litertjs, open_artifact, report
+from keras_transformer.export.flatbuffer import TYPES, read_model
 from keras_transformer.export.folder import check_folder
 from keras_transformer.export.golden import golden_source
 from keras_transformer.export.litertjs import PACKAGES, NoRuntime, NpmPackage
-from keras_transformer.export.precisions import PRECISIONS
+from keras_transformer.export.precisions import FILES, PRECISIONS
 from keras_transformer.export.serving import make_server
 from keras_transformer.export.tag_artifact import entities_of
 from keras_transformer.export.verify_folder import digest, manifest_digest
@@ -99,6 +100,7 @@ def translator(n_best_path: Path, runtime: None, tmp_path_factory: pytest.TempPa
 
 def exported(run: Path, path: Path) -> Path:
     """Exports a run in every precision, with the page."""
+    shutil.copyfile(run / "data" / "test.jsonl", run / "data" / "validation.jsonl")  # for the scales of int8_static
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_keras_time", lambda *_: {"ms_per_sentence": None, "file_bytes": 1})
         export_run(run, path, list(PRECISIONS), max_source_bytes=BYTES, max_loss=100)
@@ -107,8 +109,9 @@ def exported(run: Path, path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def classifier(runtime: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wide enough for matrices that are worth their scales."""
     folder = tmp_path_factory.mktemp("labels")
-    return exported(write_label_run(folder / "run"), folder / "dist")
+    return exported(write_label_run(folder / "run", hidden_dim=64, intermediate_dim=128), folder / "dist")
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +234,15 @@ def test_probabilities_are_those_of_golden_json(browser: Any, classifier: Path, 
         expected = entry["answers"][precision]
         np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-4)
         assert found["status"] == [expected["status"]]
+
+
+def test_weights_are_of_so_many_bits(classifier: Path) -> None:
+    """Of the files that the browser runs above."""
+    expected = {"float32": "float32", "float16": "float16", "int8": "int8", "int8_static": "int8", "int4": "int4"}
+    for precision, kind in expected.items():
+        tensors = [tensor for graph in read_model(classifier / FILES[precision]).subgraphs for tensor in graph.tensors]
+        matrices = [TYPES[tensor.type] for tensor in tensors if tuple(tensor.shape) == (128, 64)]
+        assert kind in matrices, precision
 
 
 def test_tags_are_those_of_golden_json(browser: Any, tagger: Path) -> None:

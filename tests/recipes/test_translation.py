@@ -234,9 +234,7 @@ def test_resume_with_another_config(trained: Path, capsys: pytest.CaptureFixture
     before = (trained / "config.yaml").read_bytes()
     base = ["train", "translation", "--data", trained.parent / "corpus.tsv", "--run", trained, "--resume", *MICRO]
     said = errors_of(capsys, *base, "--model.hidden_dim", "16", "--training.seed", "5")
-    assert (
-        "was trained with model.hidden_dim 8, not 16, and training.seed 0, not 5; to resume, leave it as it" in said
-    )
+    assert "was trained with model.hidden_dim 8, not 16, and training.seed 0, not 5; to resume, leave it as it" in said
     assert "(steps, minutes, patience, evaluate_every, checkpoint_every, step_back, devices, hosts, host, " in said
     assert "tensorboard may change)" in said
     assert (trained / "config.yaml").read_bytes() == before

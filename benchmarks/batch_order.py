@@ -72,7 +72,7 @@ def trained(difference: int, steps: int) -> tuple[float, float]:
     return evaluations[0]["exact_match"], json.loads(done.stdout.splitlines()[-1])["exact_match"]
 
 
-def padding(name: str) -> dict[int, tuple[int, float, float]]:
+def padding(name: str) -> dict[int, tuple[float, ...]]:
     """Returns for each difference the batches of an epoch and the shares of source and target that are padding."""
     pairs = [row.fields for row in data.named_pairs(name, "train", "en-de", tokenized=True)]
     tokenizer = BytePieceTokenizer.learn(text for pair in pairs for text in pair)

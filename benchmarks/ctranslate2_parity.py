@@ -17,7 +17,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras_transformer
+from keras_transformer import predictors
 from keras_transformer.errors import UserError
 from keras_transformer.export.ctranslate2_format import LEAST_AGREEMENT, save_ctranslate2, verify
 from keras_transformer.export.ctranslate2_model import CTranslate2Model
@@ -27,7 +27,7 @@ from keras_transformer.training.run_directory import RunDirectory
 
 def main() -> int:
     arguments = parse_arguments()
-    predictor = keras_transformer.load(arguments.run)
+    predictor = predictors.load(arguments.run)
     sources = [source for source, _ in RunDirectory(arguments.run).read_examples("test")[: arguments.limit]]
     with tempfile.TemporaryDirectory() as folder:
         save_ctranslate2(predictor, folder)

@@ -25,7 +25,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import keras_transformer
+from keras_transformer import predictors
 from keras_transformer.export.convert import convert
 from keras_transformer.export.ctranslate2_format import save_ctranslate2
 from keras_transformer.export.folding import lean
@@ -54,7 +54,7 @@ def main(folder: str) -> None:
 def load_model(model: Mapping[str, Any]) -> TextToText:
     """Returns a run's model, or one of a preset's size with random weights, whose answers never end."""
     if "run" in model:
-        return keras_transformer.load(model["run"])
+        return predictors.load(model["run"])
     keras.utils.set_random_seed(0)
     first = model["normalize_first"]
     overrides = {} if first is None else {"normalize_first": first}

@@ -23,6 +23,7 @@ from keras_transformer import recipe_kit as kit
 from keras_transformer import training
 from keras_transformer.data.feed import feed
 from keras_transformer.recipes import translation
+from keras_transformer.text import BytePieceTokenizer
 from keras_transformer.training.config import ModelConfig, TrainingConfig
 from keras_transformer.training.panels import Panels
 from keras_transformer.training.tensorboard import TensorBoardLog
@@ -40,9 +41,10 @@ def main() -> None:
 
 def measure(preset: str, steps: int, rounds: int, folder: str) -> None:
     """Prints the time of a step and of each panel, medians over the rounds, and the panels' share."""
-    config = translation.Config(run=folder, model=ModelConfig(preset=preset), training=TrainingConfig())
-    run = translation.open_run(config)
-    tokenizer = translation.prepare_data(config, run)
+    given = translation.Config(run=folder, model=ModelConfig(preset=preset), training=TrainingConfig())
+    config = translation.settle(given)
+    run = kit.make_run(config, translation.prepare_data)
+    tokenizer = BytePieceTokenizer.load(run.tokenizer)
     batches = translation.make_batches(config, run, tokenizer)
     model = kit.build_model(config, run, lambda: translation.new_model(config, tokenizer))
     training_model = training.compile_for_training(model, config.training, translation.objective(config, tokenizer))

@@ -121,7 +121,7 @@ def measure(case: Case, arguments: argparse.Namespace, steps: Steps) -> dict[str
 
 def start(case: Case, arguments: argparse.Namespace, stack: contextlib.ExitStack) -> dict[str, Worker]:
     """Returns the contenders that run here, warm, and the peak's; says why others do not. All warm up at once."""
-    asked = {PEAK: (PEAK, {})}
+    asked: dict[str, tuple[Any, dict[str, Any]]] = {PEAK: (PEAK, {})}
     for key in arguments.contenders:
         name, function, options, package = CONTENDERS[key]
         if importlib.util.find_spec(package) is None:

@@ -57,6 +57,7 @@ class OurTurn:
         config = case.training_config()
         self.model = training.compile_for_training(model, config, training.TokenObjective(config.label_smoothing))
         self.batches = batches
+        self.about: dict[str, Any] = {}
         self.step = 0
 
     def __call__(self, seconds: float) -> Turn:
@@ -83,8 +84,9 @@ def ours(case: Case) -> OurTurn:
 
 def ours_on_store(case: Case, store: str) -> OurTurn:
     """Our model on the batches of a folder of tokenised pairs, as a run has it."""
-    ids = {"start_id": 1, "end_id": 2, "pad_id": PAD_ID}
+    ids: dict[str, Any] = {"start_id": 1, "end_id": 2, "pad_id": PAD_ID}
     config = case.training_config()
+    assert config.batch_tokens != "auto"
     multiple = config.length_multiple or data.default_length_multiple()
     batches = data.Seq2SeqBatches(
         data.TokenStore(store), config.batch_tokens, config.seed, **ids, length_multiple=multiple

@@ -1,4 +1,4 @@
-"""The gradient of a function in one of its arguments, which Keras has no word for: each backend has its own."""
+"""Gradients, where each backend has its own way."""
 
 from __future__ import annotations
 
@@ -36,3 +36,8 @@ def gradient(function: Callable[[Any], Any], x: Any) -> Any:
 
         return jax.grad(function)(x)
     raise NotImplementedError(f"no gradient with the backend {backend!r}; it takes tensorflow or jax")
+
+
+def first_of(upstream: tuple[Any, ...]) -> Any:
+    """Returns the gradient of a function's first result: JAX gives those of all results as one tuple."""
+    return upstream[0][0] if isinstance(upstream[0], (tuple, list)) else upstream[0]

@@ -7,6 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_transformer._gradients import first_of
+from keras_transformer.layers.row_sums import sum_of_rows
+
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class LayerNormalization(keras.layers.LayerNormalization):
@@ -41,18 +44,13 @@ def _layer_norm(epsilon: float) -> Any:
         normal = centered * scale
 
         def gradient(*upstreams: Any) -> tuple[Any, Any, Any]:
-            upstream = ops.cast(upstreams[0][0] if isinstance(upstreams[0], (tuple, list)) else upstreams[0], "float32")
+            upstream = ops.cast(first_of(upstreams), "float32")
             weighted = upstream * gamma
             # the parts of it along the ones and along the normalised input change nothing
             mean = ops.mean(weighted, axis=-1, keepdims=True)
             along = ops.mean(weighted * normal, axis=-1, keepdims=True)
             d_x = (weighted - mean - normal * along) * scale
-            rows = tuple(range(len(x.shape) - 1))
-            return (
-                ops.cast(d_x, inputs.dtype),
-                ops.sum(upstream * normal, axis=rows),
-                ops.sum(upstream, axis=rows),
-            )
+            return ops.cast(d_x, inputs.dtype), sum_of_rows(upstream * normal), sum_of_rows(upstream)
 
         return normal * gamma + beta, gradient
 

@@ -7,7 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_transformer._gradients import first_of
 from keras_transformer.layers.rounding import rounded
+from keras_transformer.layers.row_sums import sum_of_rows
 from keras_transformer.quantization import Grid
 
 
@@ -25,13 +27,33 @@ class Projection(keras.layers.Dense):
             return super().call(inputs)
         shape = ops.shape(inputs)
         rows = ops.reshape(inputs, (-1, shape[-1]))
-        output = super().call(rows) if self.grid is None else self._rounded_call(rows, self.grid)
-        return ops.reshape(output, (*shape[:-1], self.units))
+        kernel = ops.convert_to_tensor(self.kernel)
+        if self.grid is not None:
+            kernel = ops.transpose(rounded(ops.transpose(ops.cast(kernel, "float32")), self.grid))
+        output = _product(rows, ops.cast(kernel, rows.dtype))
+        if self.bias is not None:
+            output = _with_bias(output, ops.cast(ops.convert_to_tensor(self.bias), output.dtype))
+        return ops.reshape(self.activation(output), (*shape[:-1], self.units))
 
-    def _rounded_call(self, rows: Any, grid: Grid) -> Any:
-        kernel = ops.transpose(rounded(ops.transpose(ops.cast(self.kernel, "float32")), grid))
-        output = ops.matmul(rows, ops.cast(kernel, rows.dtype))
-        return self.activation(output if self.bias is None else output + self.bias)
+
+@ops.custom_gradient
+def _product(rows: Any, kernel: Any) -> Any:
+    """`rows [n, in] @ kernel [in, out]`, with the kernel's gradient computed the quicker way round."""
+
+    def gradient(*upstream: Any) -> tuple[Any, Any]:
+        d_output = first_of(upstream)
+        d_rows = ops.matmul(d_output, ops.transpose(kernel))
+        if rows.shape[-1] > d_output.shape[-1] and rows.dtype == "float32":
+            return d_rows, ops.transpose(ops.matmul(ops.transpose(d_output), rows))
+        return d_rows, ops.matmul(ops.transpose(rows), d_output)
+
+    return ops.matmul(rows, kernel), gradient
+
+
+@ops.custom_gradient
+def _with_bias(rows: Any, bias: Any) -> Any:
+    """`rows [n, w] + bias [w]`."""
+    return rows + bias, lambda *upstream: (first_of(upstream), sum_of_rows(first_of(upstream)))
 
 
 def projection(owner: keras.layers.Layer, name: str, width_in: int, width_out: int) -> keras.layers.Dense:

@@ -93,13 +93,12 @@ def _mixed_loss(chunk: int, smoothing: float) -> Any:
         missing = (-positions) % chunk
         padded = [pad_rows(x, missing) for x in (hidden, labels, weights, log_write, log_copied, best_copy)]
         vocabulary_size, width = embeddings.shape
-        transposed = ops.transpose(embeddings)
         row_starts = ops.arange(chunk, dtype="int32") * vocabulary_size
 
         def add_chunk(start: Any, sums: Any, shares: Any, d_hidden: Any, d_embeddings: Any) -> tuple[Any, ...]:
             h = ops.slice(padded[0], (start, 0), (chunk, width))
             y, w, writes, copied, best_copied = (ops.slice(x, (start,), (chunk,)) for x in padded[1:])
-            logits = ops.matmul(h, transposed)  # [chunk, v]
+            logits = ops.matmul(h, ops.transpose(embeddings))  # [chunk, v]
             probabilities = ops.softmax(logits)
             highest = ops.cast(ops.max(logits, axis=-1), "float32")
             partition = highest - ops.log(ops.cast(ops.max(probabilities, axis=-1), "float32"))

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer._devices import has_gpu
 from keras_transformer._threads import operations_at_once
 from keras_transformer.errors import UserError
 from keras_transformer.training.distribution import is_mirrored
@@ -22,7 +23,7 @@ def parts_of_a_batch() -> int:
 
     With several devices each has one: a part of the batch that is parted already.
     """
-    return 1 if is_mirrored() or _has_gpu() else min(operations_at_once(), MOST_PARTS)
+    return 1 if is_mirrored() or has_gpu() else min(operations_at_once(), MOST_PARTS)
 
 
 def make_deterministic() -> None:
@@ -38,15 +39,11 @@ def make_deterministic() -> None:
     if keras.backend.backend() == "tensorflow":
         # Keras has imported it; by name it is imported in few places only, so that other backends stay possible
         sys.modules["tensorflow"].config.experimental.enable_op_determinism()
-    elif _has_gpu() and XLA_FLAG not in os.environ.get("XLA_FLAGS", ""):
+    elif has_gpu() and XLA_FLAG not in os.environ.get("XLA_FLAGS", ""):
         raise UserError(
             f"training.deterministic is true, but {keras.backend.backend()} on a GPU must be told at its start: set "
             f"the environment variable XLA_FLAGS={XLA_FLAG}"
         )
-
-
-def _has_gpu() -> bool:
-    return any(name.startswith("gpu") for name in keras.distribution.list_devices())  # JAX knows no "gpu" without one
 
 
 def check_policy(policy: str) -> None:

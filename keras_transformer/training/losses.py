@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from keras_transformer._compiled import compiled
+from keras_transformer._gradients import first_of
 
 CHUNK = 512  # positions whose logits are held at once; measured, see benchmarks/loss.py
 
@@ -97,14 +98,13 @@ def _log_partition(chunk: int) -> Any:
         missing = (-positions) % chunk
         hidden_, labels_, weights_ = (pad_rows(x, missing) for x in (hidden, labels, weights))
         vocabulary_size, width = embeddings.shape
-        transposed = ops.transpose(embeddings)
         row_starts = ops.arange(chunk, dtype="int32") * vocabulary_size
 
         def add_chunk(start: Any, total: Any, correct: Any, d_hidden: Any, d_embeddings: Any) -> tuple[Any, ...]:
             h = ops.slice(hidden_, (start, 0), (chunk, width))
             y = ops.slice(labels_, (start,), (chunk,))
             w = ops.slice(weights_, (start,), (chunk,))
-            logits = ops.matmul(h, transposed)  # [chunk, v]
+            logits = ops.matmul(h, ops.transpose(embeddings))  # [chunk, v]
             probabilities = ops.softmax(logits)  # one operator of TensorFlow's, in the compute dtype
             highest = ops.cast(ops.max(logits, axis=-1), "float32")
             most_probable = ops.cast(ops.max(probabilities, axis=-1), "float32")
@@ -161,14 +161,14 @@ def _consistent_log_partition(chunk: int, factor: float) -> Any:
             pad_rows(x, missing) for x in (hidden[:pairs], hidden[pairs:], labels, weights)
         )
         vocabulary_size, width = embeddings.shape
-        transposed = ops.transpose(embeddings)
         of_logits = compiled(partial(_consistent_softmax_of, factor=factor))
 
         def add_chunk(start: Any, sums: Any, d_first: Any, d_second: Any, d_embeddings: Any) -> tuple[Any, ...]:
             h = ops.concatenate([ops.slice(x, (start, 0), (rows, width)) for x in (first, second)])
             y = ops.tile(ops.slice(labels_, (start,), (rows,)), (2,))
             w = ops.tile(ops.slice(weights_, (start,), (rows,)), (2,))
-            gradient, partition, hit, divergence = of_logits(ops.matmul(h, transposed), y)  # of [2 * rows, v]
+            logits = ops.matmul(h, ops.transpose(embeddings))  # [2 * rows, v]
+            gradient, partition, hit, divergence = of_logits(logits, y)
             objective = partition + factor * divergence
             sums = sums + ops.stack([0.5 * ops.sum(w * x) for x in (objective, partition, hit)])
             row_weights = ops.cast(w, hidden.dtype)[:, None]
@@ -228,11 +228,6 @@ def _consistent_softmax_of(logits: Any, labels: Any, factor: float) -> tuple[Any
     d_q = q * (0.5 + factor * (1 - apart + q_apart)) - factor * p
     gradient = ops.cast(ops.concatenate([d_p, d_q]), dtype)
     return gradient, (highest + ops.log(total))[:, 0], hit[:, 0], ops.tile((p_apart - q_apart)[:, 0], (2,))
-
-
-def first_of(upstream: tuple[Any, ...]) -> Any:
-    """Returns the gradient of a function's first result: JAX gives those of all results as one tuple."""
-    return upstream[0][0] if isinstance(upstream[0], (tuple, list)) else upstream[0]
 
 
 def pad_rows(x: Any, missing: Any) -> Any:

@@ -38,7 +38,11 @@ class Projection(keras.layers.Dense):
 
 @ops.custom_gradient
 def _product(rows: Any, kernel: Any) -> Any:
-    """`rows [n, in] @ kernel [in, out]`, with the kernel's gradient computed the quicker way round."""
+    """`rows [n, in] @ kernel [in, out]`, with the kernel's gradient computed the quicker way round.
+
+    In float32 a product is quicker where the wider matrix is the second one, by a seventh for 1,024 rows, in 1,024 and
+    out 256; in bfloat16 it makes no difference.
+    """
 
     def gradient(*upstream: Any) -> tuple[Any, Any]:
         d_output = first_of(upstream)
@@ -52,7 +56,7 @@ def _product(rows: Any, kernel: Any) -> Any:
 
 @ops.custom_gradient
 def _with_bias(rows: Any, bias: Any) -> Any:
-    """`rows [n, w] + bias [w]`."""
+    """`rows [n, w] + bias [w]`, whose gradient TensorFlow adds up more slowly than `sum_of_rows` does in bfloat16."""
     return rows + bias, lambda *upstream: (first_of(upstream), sum_of_rows(first_of(upstream)))
 
 

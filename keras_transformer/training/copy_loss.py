@@ -9,8 +9,9 @@ from typing import Any
 
 from keras import ops
 
+from keras_transformer._gradients import first_of
 from keras_transformer.models.copying import TINY, CopyStates
-from keras_transformer.training.losses import CHUNK, TokenLoss, first_of, pad_rows
+from keras_transformer.training.losses import CHUNK, TokenLoss, pad_rows
 
 
 def copy_cross_entropy(

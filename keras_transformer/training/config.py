@@ -191,7 +191,6 @@ class TrainingConfig:
             times larger batches in the same memory.
         r_drop: R-Drop's alpha: every sentence is computed twice with other dropout, and what the two predict is drawn
             together; 0 is off, 5 does well for translation and takes twice the time for a step.
-        r_drop_after: steps before R-Drop begins: a training is quicker without it at first.
         learning_rate: highest learning rate.
         warmup_steps: steps until it is reached; none means 1,000, or a quarter of the steps where that is less; in a
             run that is resumed, as before.
@@ -239,7 +238,6 @@ class TrainingConfig:
     piece_dropout: float = 0.0
     accumulate: int = 1
     r_drop: float = 0.0
-    r_drop_after: int = 0
     learning_rate: float = 2e-3
     warmup_steps: int | None = None
     schedule: str = "inverse_square_root"
@@ -292,10 +290,6 @@ class TrainingConfig:
             value = getattr(self, name)
             refuse_unless(value is None or value > 0, name, value, "more than 0, or none")
         refuse_unless(self.r_drop >= 0, "r_drop", self.r_drop, "0 or more")
-        refuse_unless(self.r_drop_after >= 0, "r_drop_after", self.r_drop_after, "0 or more")
-        late = f"0 without r_drop, and less than the {self.steps} steps of the training"
-        begins = self.r_drop_after == 0 or (self.r_drop > 0 and self.r_drop_after < self.steps)
-        refuse_unless(begins, "r_drop_after", self.r_drop_after, late)
         refuse_unless(self.seed >= 0, "seed", self.seed, "0 or more")
         refuse_unless(self.warm_up() > 0, "warmup_steps", self.warmup_steps, "1 or more")
         expected = f"at most the {self.steps} steps of the training, or it ends before the learning rate is reached"

@@ -254,10 +254,7 @@ class RunKeeper(keras.callbacks.Callback):
         if not tokens or self._is_passing_overflow(means["loss"]):
             return {}
         model = self.training_model
-        # with R-Drop the loss is another, and not to be held against what it was before
-        is_new = 0 < progress.step - self.config.r_drop_after <= LOG_EVERY
-        mean = None if is_new else progress.loss_mean
-        self.loss_mean = check_loss(means["loss"], mean, model.objective.guess_loss(model.model))
+        self.loss_mean = check_loss(means["loss"], progress.loss_mean, model.objective.guess_loss(model.model))
         norm = _number(own_optimizer(self.training_model).gradient_norm)
         if not math.isfinite(norm):
             raise Diverged(f"the norm of the gradient is {norm}")

@@ -61,12 +61,6 @@ class TrainingModel(keras.Model):
         self.weighing = TokenWeight(dtype="float32", name="weighing")
         self.built = True
 
-    def set_consistency(self, consistency: float) -> None:
-        """Sets R-Drop's factor for the steps of the next `fit`."""
-        if consistency != self.consistency:
-            self.consistency = consistency
-            self.train_function = None  # was traced with the other
-
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> list[Any]:
         """Returns the outputs of each part of the batch; of each row twice, if training is to be consistent."""
         parts = self._parted_inputs(inputs)

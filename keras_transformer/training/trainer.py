@@ -133,13 +133,11 @@ def _fit(
     config: TrainingConfig,
     callbacks: keras.callbacks.CallbackList,
 ) -> None:
-    """Trains from a step to the end, or to where R-Drop begins; from between two evaluations, to the next."""
-    every, alone = config.evaluate_every, step < config.r_drop_after
-    end = config.r_drop_after if alone else config.steps
-    steps = min(every - step % every, end - step)
+    """Trains from a step to the end; from between two evaluations, to the next."""
+    every = config.evaluate_every
+    steps = min(every - step % every, config.steps - step)
     # one epoch of `fit` is the way to the next evaluation; the first after a resume may be shorter
-    epochs = max(1, (end - step) // every) if steps == every else 1
-    training_model.set_consistency(0.0 if alone else config.r_drop)
+    epochs = max(1, (config.steps - step) // every) if steps == every else 1
     objective = training_model.objective
     strategy = strategy_of(training_model)
     data = feed(lambda: batches(step * config.accumulate), strategy, objective.pad_id, objective.pad_label)

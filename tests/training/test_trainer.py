@@ -241,24 +241,6 @@ def test_killed_and_taken_up_from_the_last_checkpoint(
     assert resumed.progress.tokens == trained.progress.tokens
 
 
-def test_r_drop_from_some_step_on(
-    trained: Trained, fresh: Callable[..., Trained], make_batches: Callable[..., Seq2SeqBatches], tmp_path: Path
-) -> None:
-    config = replace(CONFIG, r_drop=5.0, r_drop_after=30)
-    late = fresh(tmp_path / "late", config)
-    points = [{p["step"]: p for p in read_curve(run.curve)} for run in (late.run, trained.run)]
-    losses = [[p[step]["train/loss"] for step in (25, 50)] for p in points]
-    assert losses[0][0] == losses[1][0]
-    assert losses[0][1] > losses[1][1] + 0.01  # the divergence of two predictions is in it
-    assert (len(trained.evaluated), len(late.evaluated)) == (3, 4)  # at step 30 too
-    for count, after in enumerate((12, 42)):  # without R-Drop, and with it
-        folder = tmp_path / str(count)
-        with pytest.raises(KeyboardInterrupt):
-            fresh(folder, config, batches=Interrupting(make_batches(64), after, signal.SIGINT))
-        for name, value in fresh(folder, config).values().items():
-            np.testing.assert_array_equal(value, late.values()[name], err_msg=name)
-
-
 def test_three_and_three_steps_are_six(fresh: Callable[..., Trained], tmp_path: Path) -> None:
     config = replace(CONFIG, steps=6, evaluate_every=3, warmup_steps=2)
     straight = fresh(tmp_path / "straight", config)

@@ -24,15 +24,6 @@ from keras_transformer.training import ModelConfig, TrainingConfig
         ),
         ({"average_last": 0, "averaging": None}, "average_last is 0, expected 1 or more, or none"),
         ({"step_back": -1}, "step_back is -1, expected 0 or more"),
-        (
-            {"steps": 100, "r_drop": 5.0, "r_drop_after": 100},
-            "r_drop_after is 100, expected 0 without r_drop, and less than the 100 steps of the training",
-        ),
-        (
-            {"steps": 100, "r_drop_after": 50},
-            "r_drop_after is 50, expected 0 without r_drop, and less than the 100 steps of the training",
-        ),
-        ({"r_drop": 5.0, "r_drop_after": -1}, "r_drop_after is -1, expected 0 or more"),
     ],
 )
 def test_what_is_refused(options: dict[str, Any], message: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_transformer._gradients import first_of
 from keras_transformer.layers.masks import MASKED
 
 LOWEST = -1e30  # below every logit, and finite: the difference of two of them is a number
@@ -55,7 +56,7 @@ def chunked_attention(
         context, highest, total = chunks.attend()
 
         def gradient(*upstreams: Any) -> tuple[Any, ...]:
-            upstream = upstreams[0][0] if isinstance(upstreams[0], (tuple, list)) else upstreams[0]  # JAX: one tuple
+            upstream = first_of(upstreams)
             *d_inputs, d_added = chunks.gradients(upstream, context, highest, total)
             return (*d_inputs, *({"mask": None, "added": d_added}[name] for name in biases))
 

@@ -13,8 +13,8 @@ from keras_transformer._devices import has_gpu
 def sum_of_rows(x: Any) -> Any:
     """Returns `[w]`, the sum of `x [..., w]` over all axes but the last, in its dtype.
 
-    On a CPU TensorFlow adds up rows at a third of the speed of a product with ones (2,560 rows of 256, float32),
-    which is as exact there. A GPU would round what it multiplies.
+    On a CPU TensorFlow adds up rows more slowly than it multiplies them with ones, which is as exact there. A GPU would
+    round what it multiplies.
     """
     rows = ops.reshape(x, (-1, x.shape[-1]))
     if keras.backend.backend() != "tensorflow" or has_gpu():

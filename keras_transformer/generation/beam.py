@@ -38,8 +38,10 @@ def beam_search(
     For arguments and result see `generate_ids`.
     """
     beams = options.beam
-    score = Score(options, bound_length, source_mask)
-    limits = max_length if constraints.max_lengths is None else constraints.max_lengths[:, None]
+    limits, longest = max_length, bound_length
+    if constraints.max_lengths is not None:
+        limits, longest = constraints.max_lengths[:, None], ops.minimum(constraints.max_lengths, bound_length)
+    score = Score(options, longest, source_mask)
 
     def unfinished(state: dict[str, Any]) -> Any:
         index, best_open = state["index"], state["open"]["totals"][:, 0]
@@ -84,7 +86,7 @@ class Score:
 
     Args:
         options: alpha is `length_penalty`, beta `coverage_penalty`.
-        max_length: the most ids of a hypothesis.
+        max_length: the most ids of a hypothesis, a number or int32 `[b]`.
         source_mask: float32 `[b, s]`; needed if there is a coverage penalty.
     """
 

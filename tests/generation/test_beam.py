@@ -237,6 +237,16 @@ def test_what_can_still_win_goes_on(alpha: float, first: dict[int, float], expec
     assert ids_of(table, beam=2, length_penalty=alpha) == expected
 
 
+def test_a_limit_of_ids_tells_sooner_that_nothing_can_win() -> None:
+    table = Table({START: {END: 0.8, 4: 0.2}, 4: {4: 1.0}})
+    search = SearchOptions(beam=2, length_penalty=2.0)
+    for limit, ids, steps in [(12, [4] * 12, 12), (4, [END], 1)]:  # log 0.2 ends ahead of log 0.8 with twelve ids
+        limits = Constraints(max_lengths=tensor([limit]))
+        found = generate_ids(table.step, ops.zeros((2, 1)), 1, 12, SPECIAL, search, limits)
+        assert np.asarray(found.ids)[0, 0][: len(ids)].tolist() == ids
+        assert int(found.steps) == steps
+
+
 def test_what_has_ended_pays_for_no_more_ids() -> None:
     table = Table({START: {3: 0.6, 4: 0.4}, 3: {END: 0.5, 3: 0.5}, 4: {4: 1.0}})
     found = generate_ids(table.step, ops.zeros((3, 1)), 1, 6, SPECIAL, SearchOptions(beam=3, n_best=2))

@@ -20,7 +20,10 @@ class RecipeConfig:
 
     Args:
         data: "generated" (made here), the name of a public set, or a file. Or several of these.
-        mixing_weights: how much of an epoch each of several data is to be, in their order; none goes by their size.
+        train_only: files or public sets to train on besides, such as what a model made of your texts; none of it is
+            validated or tested on, and what has a text of those parts is left out.
+        mixing_weights: how much of an epoch each of several data is to be, in their order, those of train_only behind;
+            none goes by their size.
         mixing_temperature: with several data and no weights, shares go with size to the power of 1 / temperature:
             1 mixes by size, larger values bring small ones up.
         validation: file or files to validate on; none takes a part of the data.
@@ -52,6 +55,7 @@ class RecipeConfig:
     """
 
     data: str | list[str] = GENERATED
+    train_only: list[str] | None = None
     mixing_weights: list[float] | None = None
     mixing_temperature: float = 1.0
     validation: str | None = None
@@ -77,9 +81,14 @@ class RecipeConfig:
                     raise UserError(f"{name} is given, but data is {self.data!r}: {name} belongs to files of your own")
 
     @property
-    def sources(self) -> list[str]:
-        """The data, one by one."""
+    def parted(self) -> list[str]:
+        """The data that training, validation and test are parts of, one by one."""
         return [self.data] if isinstance(self.data, str) else self.data
+
+    @property
+    def sources(self) -> list[str]:
+        """All that is trained on, one by one: the data, and what is trained on besides."""
+        return [*self.parted, *(self.train_only or ())]
 
     @property
     def named(self) -> list[str]:
@@ -130,9 +139,12 @@ class RecipeConfig:
 
     def _check_mixing(self) -> None:
         sources, weights, temperature = self.sources, self.mixing_weights, self.mixing_temperature
-        refuse_unless(bool(sources), "data", self.data, "one or more files or names")
-        for spec in sources:
-            refuse_unless(sources.count(spec) == 1, "data", self.data, f"each once: {spec!r} is given twice")
+        refuse_unless(bool(self.parted), "data", self.data, "one or more files or names")
+        for number, spec in enumerate(sources):
+            name = "data" if number < len(self.parted) else "train_only"
+            refuse_unless(
+                spec not in sources[:number], name, getattr(self, name), f"each once: {spec!r} is given twice"
+            )
         if weights is not None:
             wanted = f"{len(sources)} of them, one for each data"
             refuse_unless(len(weights) == len(sources), "mixing_weights", weights, wanted)

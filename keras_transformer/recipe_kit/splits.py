@@ -28,6 +28,7 @@ class DataSources:
         check: file or files, names that would do as well -> raises `UserError` before anything is read.
         report: makes what counts as rows are read; default `data.Report`.
         unit: what the texts of rows are called, in messages.
+        texts: how many of the fields of a row are texts; they come first.
 
     Example:
         ```python
@@ -42,6 +43,7 @@ class DataSources:
     check: Callable[..., Any] = data.check_data
     report: Callable[[], data.Report] | None = None
     unit: str = "sources"
+    texts: int = 1
 
 
 def load_splits(config: RecipeConfig, sources: DataSources) -> tuple[Splits, list[int]]:
@@ -52,15 +54,17 @@ def load_splits(config: RecipeConfig, sources: DataSources) -> tuple[Splits, lis
         UserError: a file is missing or cannot be used, or there is too little data.
     """
     given = _given_splits(config, sources)
-    by_source = {spec: _own_splits(spec, sources, config.fold_number) for spec in config.sources if _is_named(spec)}
-    files = [spec for spec in config.sources if spec not in by_source]
+    by_source = {spec: _own_splits(spec, sources, config.fold_number) for spec in config.parted if _is_named(spec)}
+    files = [spec for spec in config.parted if spec not in by_source]
     by_source.update(_split_files(files, given, sources, config.fold_number) if files else {})
-    in_order = [by_source[spec] for spec in config.sources]
+    in_order = [by_source[spec] for spec in config.parted]
     splits = {split: [row for part in in_order for row in part[split]] for split in SPLITS}
     splits.update(given)
-    if files:
+    if files or given:
         _tell_overlap(splits, sources.unit)
-    return splits, [len(part["train"]) for part in in_order]
+    more = [_only_to_train_on(spec, splits, sources) for spec in config.train_only or ()]
+    splits["train"] += [row for part in more for row in part]
+    return splits, [len(part["train"]) for part in in_order] + [len(part) for part in more]
 
 
 def read_rows(
@@ -136,6 +140,27 @@ def _split_files(files: list[str], given: Iterable[str], sources: DataSources, f
         for row in found:
             splits[origin[id(row)]][split].append(row)
     return splits
+
+
+def _only_to_train_on(spec: str, splits: Splits, sources: DataSources) -> list[data.Row]:
+    """Returns the rows of what is trained on besides, without those that have a text of the validation or test part.
+
+    A translation of a text that is tested on gives its answer away, and is made before anyone knows the parts.
+    """
+    if spec == GENERATED:
+        rows = sources.generated("train")
+    elif _is_named(spec):
+        rows = read_rows(sources.named, spec, "train", make=sources.report)
+    else:
+        rows = read_rows(sources.read, spec, make=sources.report)
+    held = {text for split in ("validation", "test") for row in splits[split] for text in row.fields[: sources.texts]}
+    kept = [row for row in rows if held.isdisjoint(row.fields[: sources.texts])]
+    if len(kept) < len(rows):
+        left_out = f"{len(rows) - len(kept):,} of {len(rows):,} rows"
+        say(f"{spec}: left out {left_out}, which have a text that is validated or tested on")
+    if not kept:
+        raise UserError(f"train_only: {spec} has no row whose texts are neither validated nor tested on")
+    return kept
 
 
 def _parted(rows: list[data.Row], missing: Sequence[str], fold: Fold) -> tuple[list[data.Row], ...]:

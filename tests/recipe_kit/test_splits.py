@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,9 +126,40 @@ def test_several_sources_and_overlap(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"warning: {known} of 20 test texts are in the training data too" in capsys.readouterr().err
 
 
+def test_what_is_trained_on_besides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = write(tmp_path / "more.tsv", 0, 10)
+    plain, _ = loaded(data="whole")
+    splits, parts = loaded(data="whole", train_only=[more, "untested"])
+    assert parts == [40, 10, 40]
+    assert [row.file for row in splits["train"]] == ["whole"] * 40 + [more] * 10 + ["untested"] * 40
+    assert (splits["validation"], splits["test"]) == (plain["validation"], plain["test"])
+    assert capsys.readouterr().err == ""
+    assert loaded(data="untested", train_only=["generated"])[1] == [38, 40]
+
+
+@pytest.mark.parametrize(("texts", "left_out"), [(1, 2), (2, 4)])
+def test_nothing_that_is_tested_on_is_trained_on_besides(
+    texts: int, left_out: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = replace(SOURCES, texts=texts)
+    more = tmp_path / "more.tsv"
+    rows = ["whole test 0\tA", "whole validation 1\tB", "C\t3!", "D\t0!", "whole train 5\tE", "F\t4!"]
+    more.write_text("".join(f"{row}\n" for row in rows))  # 0! to 3! are answers of the test part, 4! is none
+    splits, parts = kit.load_splits(Config(data="whole", train_only=[str(more)]), sources)
+    assert parts == [40, 6 - left_out]
+    assert [row.fields[1] for row in splits["train"][40:]] == (["3!", "0!"] if texts == 1 else []) + ["E", "4!"]
+    told = f"{more}: left out {left_out} of 6 rows, which have a text that is validated or tested on"
+    assert told in capsys.readouterr().err
+    more.write_text("whole test 0\tA\n")
+    with pytest.raises(UserError, match=r"^train_only: .*more\.tsv has no row whose texts are neither validated nor"):
+        kit.load_splits(Config(data="whole", train_only=[str(more)]), sources)
+
+
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"No file 'whoel'\. Did you mean 'whole'\?"):
         loaded(data="whoel")
+    with pytest.raises(UserError, match=r"No file 'alnoe'\. Did you mean 'alone'\?"):
+        loaded(data="whole", train_only=["alnoe"])
 
 
 @pytest.mark.parametrize(
@@ -136,6 +167,9 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     [
         ({"data": "songs"}, "data is 'songs', a public set for singing, not shouting; train singing with it, or give "),
         ({"data": ["whole", "whole"]}, "expected each once: 'whole' is given twice"),
+        ({"data": "whole", "train_only": ["whole"]}, "train_only is ['whole'], expected each once: 'whole' is given "),
+        ({"train_only": ["songs"]}, "data is 'songs', a public set for singing, not shouting; train singing with it, "),
+        ({"data": "a.tsv", "train_only": ["b.tsv"], "mixing_weights": [1]}, "expected 2 of them, one for each data"),
         ({"data": "alone", "test": "x.tsv"}, "test is given, but data is 'alone': test belongs to files of your own"),
         ({"loudness": 0}, "loudness is 0, expected 1 or more"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,25 @@ def test_taken_up_again_it_is_the_same_training(trained: Path, sources: list[str
         assert any("token_embedding/embeddings" in key for key in names)
         for key in names:
             np.testing.assert_array_equal(halves[key], straight[key], err_msg=key)
+
+
+def test_what_a_model_made_is_trained_on_only(
+    sources: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [line.split("\t")[0] for line in Path(sources[0]).read_text().splitlines()]
+    (tmp_path / "texts.en").write_text("".join(f"{text}\n" for text in texts))
+    (tmp_path / "made.de").write_text("".join(f"gemacht {number}\n" for number in range(len(texts))))
+    made = f"{tmp_path}/texts.en,{tmp_path}/made.de"
+    run = tmp_path / "run"
+    assert train(run, sources[:1], "--train_only", made, "--mixing_weights", "3", "1") == 0
+    held = [(run / f"data/{name}.jsonl").read_text().splitlines() for name in ("validation", "test")]
+    examples = [json.loads(line) for part in held for line in part]
+    assert len(examples) == 8
+    assert not any("gemacht" in row["target"] for row in examples)
+    assert TokenStore(run / "data" / "train").parts == (72, 72), "without what the sources of the other parts were made"
+    said = capsys.readouterr().err
+    assert f"{made}: left out 8 of 80 rows, which have a text that is validated or tested on" in said
+    assert f"pairs an epoch: 108 of {sources[0]} (75.0%; it has 72), 36 of {made} (25.0%; it has 72)" in said
 
 
 def test_frozen_weights_have_no_place_in_the_optimizer(trained: Path) -> None:

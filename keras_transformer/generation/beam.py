@@ -72,10 +72,7 @@ def beam_search(
 
     state = start(batch_size, max_length, special, options, score, token_scores)
     (state,) = ops.while_loop(unfinished, advance, ({**state, "cache": cache},))
-    found = {name: value[:, : options.n_best] for name, value in state["done"].items()}
-    return Hypotheses(
-        found["ids"], found["lengths"], found["scores"], found["totals"], state["index"], found.get("gains")
-    )
+    return best_finished(state, options.n_best)
 
 
 class Score:
@@ -178,6 +175,14 @@ def go_on(grown: Rows, is_final: Any, beams: int) -> Rows:
     totals, kept = ops.top_k(ops.where(is_final, NEVER, grown["totals"]), beams)
     kept = ops.cast(kept, "int32")
     return {**{name: pick(value, kept) for name, value in grown.items()}, "totals": totals}
+
+
+def best_finished(state: dict[str, Any], count: int) -> Hypotheses:
+    """Returns the `count` best finished hypotheses of a state."""
+    found = {name: value[:, :count] for name, value in state["done"].items()}
+    return Hypotheses(
+        found["ids"], found["lengths"], found["scores"], found["totals"], state["index"], found.get("gains")
+    )
 
 
 def pick(rows: Any, places: Any) -> Any:

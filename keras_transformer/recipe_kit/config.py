@@ -92,7 +92,7 @@ class RecipeConfig:
 
     @property
     def named(self) -> list[str]:
-        """Those of the data that are public sets."""
+        """Those of the sources that are public sets."""
         return [spec for spec in self.sources if spec in named_sets()]
 
     @property
@@ -118,13 +118,16 @@ class RecipeConfig:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}, expected 1 or more")
 
+    def _field_of(self, spec: str) -> str:
+        return "train_only" if spec in (self.train_only or ()) else "data"
+
     def _check_named(self, spec: str) -> None:
         task = named_sets()[spec].task
         if task != self.task:
             known = [name for name, entry in named_sets().items() if entry.task == self.task]
             raise UserError(
-                f"data is {spec!r}, a public set for {task}, not {self.task}; train {task} with it, or give one of "
-                f"{', '.join([GENERATED, *known])} or a file of your own"
+                f"{self._field_of(spec)} is {spec!r}, a public set for {task}, not {self.task}; train {task} with it, or "
+                f"give one of {', '.join([GENERATED, *known])} or a file of your own"
             )
 
     def _check_fold(self) -> None:
@@ -140,11 +143,9 @@ class RecipeConfig:
     def _check_mixing(self) -> None:
         sources, weights, temperature = self.sources, self.mixing_weights, self.mixing_temperature
         refuse_unless(bool(self.parted), "data", self.data, "one or more files or names")
-        for number, spec in enumerate(sources):
-            name = "data" if number < len(self.parted) else "train_only"
-            refuse_unless(
-                spec not in sources[:number], name, getattr(self, name), f"each once: {spec!r} is given twice"
-            )
+        for spec in sources:
+            name = self._field_of(spec)
+            refuse_unless(sources.count(spec) == 1, name, getattr(self, name), f"each once: {spec!r} is given twice")
         if weights is not None:
             wanted = f"{len(sources)} of them, one for each data"
             refuse_unless(len(weights) == len(sources), "mixing_weights", weights, wanted)

@@ -28,7 +28,7 @@ class DataSources:
         check: file or files, names that would do as well -> raises `UserError` before anything is read.
         report: makes what counts as rows are read; default `data.Report`.
         unit: what the texts of rows are called, in messages.
-        texts: how many of the fields of a row are texts; they come first.
+        texts: how many of the fields of a row are texts; they come first. None means all.
 
     Example:
         ```python
@@ -43,7 +43,7 @@ class DataSources:
     check: Callable[..., Any] = data.check_data
     report: Callable[[], data.Report] | None = None
     unit: str = "sources"
-    texts: int = 1
+    texts: int | None = 1
 
 
 def load_splits(config: RecipeConfig, sources: DataSources) -> tuple[Splits, list[int]]:
@@ -62,7 +62,8 @@ def load_splits(config: RecipeConfig, sources: DataSources) -> tuple[Splits, lis
     splits.update(given)
     if files or given:
         _tell_overlap(splits, sources.unit)
-    more = [_only_to_train_on(spec, splits, sources) for spec in config.train_only or ()]
+    held = {text for split in ("validation", "test") for row in splits[split] for text in row.fields[: sources.texts]}
+    more = [_only_to_train_on(spec, held, sources) for spec in config.train_only or ()]
     splits["train"] += [row for part in more for row in part]
     return splits, [len(part["train"]) for part in in_order] + [len(part) for part in more]
 
@@ -142,8 +143,8 @@ def _split_files(files: list[str], given: Iterable[str], sources: DataSources, f
     return splits
 
 
-def _only_to_train_on(spec: str, splits: Splits, sources: DataSources) -> list[data.Row]:
-    """Returns the rows of what is trained on besides, without those that have a text of the validation or test part.
+def _only_to_train_on(spec: str, held: set[str], sources: DataSources) -> list[data.Row]:
+    """Returns the rows of what is trained on besides, without those that have a text of `held`, of the other parts.
 
     A translation of a text that is tested on gives its answer away, and is made before anyone knows the parts.
     """
@@ -153,7 +154,6 @@ def _only_to_train_on(spec: str, splits: Splits, sources: DataSources) -> list[d
         rows = read_rows(sources.named, spec, "train", make=sources.report)
     else:
         rows = read_rows(sources.read, spec, make=sources.report)
-    held = {text for split in ("validation", "test") for row in splits[split] for text in row.fields[: sources.texts]}
     kept = [row for row in rows if held.isdisjoint(row.fields[: sources.texts])]
     if len(kept) < len(rows):
         left_out = f"{len(rows) - len(kept):,} of {len(rows):,} rows"

@@ -151,7 +151,7 @@ def load_splits(config: Config) -> tuple[dict[str, list[data.Row]], list[int]]:
     def read(spec: str, report: data.Report) -> Iterator[data.Row]:
         return read_documents(spec, config.picked, report)
 
-    return kit.load_splits(config, kit.DataSources(generated, data.named_rows, read, unit="documents", texts=2))
+    return kit.load_splits(config, kit.DataSources(generated, data.named_rows, read, unit="documents", texts=None))
 
 
 def read_documents(spec: str, columns: Sequence[str | int] | None, report: data.Report) -> Iterator[data.Row]:

@@ -130,7 +130,7 @@ def load_splits(config: Config) -> tuple[dict[str, list[data.Row]], list[int]]:
     def read(spec: str, report: data.Report) -> Iterator[data.Row]:
         return data.read_pairs(spec, config.picked, report)
 
-    return kit.load_splits(config, kit.DataSources(generated, named, read, texts=2))
+    return kit.load_splits(config, kit.DataSources(generated, named, read, texts=None))
 
 
 def tokenize(

@@ -137,9 +137,9 @@ def test_what_is_trained_on_besides(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert loaded(data="untested", train_only=["generated"])[1] == [38, 40]
 
 
-@pytest.mark.parametrize(("texts", "left_out"), [(1, 2), (2, 4)])
+@pytest.mark.parametrize(("texts", "left_out"), [(1, 2), (2, 4), (None, 4)])
 def test_nothing_that_is_tested_on_is_trained_on_besides(
-    texts: int, left_out: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    texts: int | None, left_out: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sources = replace(SOURCES, texts=texts)
     more = tmp_path / "more.tsv"
@@ -168,7 +168,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         ({"data": "songs"}, "data is 'songs', a public set for singing, not shouting; train singing with it, or give "),
         ({"data": ["whole", "whole"]}, "expected each once: 'whole' is given twice"),
         ({"data": "whole", "train_only": ["whole"]}, "train_only is ['whole'], expected each once: 'whole' is given "),
-        ({"train_only": ["songs"]}, "data is 'songs', a public set for singing, not shouting; train singing with it, "),
+        ({"train_only": ["songs"]}, "train_only is 'songs', a public set for singing, not shouting; train singing "),
         ({"data": "a.tsv", "train_only": ["b.tsv"], "mixing_weights": [1]}, "expected 2 of them, one for each data"),
         ({"data": "alone", "test": "x.tsv"}, "test is given, but data is 'alone': test belongs to files of your own"),
         ({"loudness": 0}, "loudness is 0, expected 1 or more"),

@@ -126,8 +126,8 @@ class RecipeConfig:
         if task != self.task:
             known = [name for name, entry in named_sets().items() if entry.task == self.task]
             raise UserError(
-                f"{self._field_of(spec)} is {spec!r}, a public set for {task}, not {self.task}; train {task} with it, or "
-                f"give one of {', '.join([GENERATED, *known])} or a file of your own"
+                f"{self._field_of(spec)} is {spec!r}, a public set for {task}, not {self.task}; train {task} with it, "
+                f"or give one of {', '.join([GENERATED, *known])} or a file of your own"
             )
 
     def _check_fold(self) -> None:

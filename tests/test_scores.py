@@ -35,6 +35,12 @@ def test_tokenized_text_is_taken_as_it_stands(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == ""
 
 
+def test_length_ratio_counts_words_as_bleu_does() -> None:
+    assert translation_scores(["a b c , d"], ["a b, c, d, e"])["length_ratio"] == round(5 / 8, 3)
+    assert translation_scores(["a b c , d"], ["a b, c, d, e"], tokenized=True)["length_ratio"] == 1
+    assert translation_scores(["", ""], ["a", "b"])["length_ratio"] == 0
+
+
 def test_perfect_and_empty() -> None:
     assert translation_scores(REFERENCES, REFERENCES)["bleu"] == 100
     nothing = translation_scores(["", "", ""], REFERENCES)

@@ -4,7 +4,7 @@
 
 Prints the share of sentences to which both give the same bytes, and every difference: a tie where Keras itself is
 undecided between the two pieces by less than 1e-4 in logits, else "other". To reach: 99.5 %. CTranslate2 runs in
-float32 on one thread; it is installed with `pip install 'keras-transformer[ctranslate2]'`.
+float32 on one thread; it is installed with `pip install '.[ctranslate2]'`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ faster, but for the last two cases, where it is a growth; beside it stand the lo
 Steps are those that both searches were seen to make.
 
 CTranslate2 is made to use AVX-512, which it would not choose on some processors; set CT2_FORCE_CPU_ISA where there is
-none. It is installed with `pip install 'keras-transformer[ctranslate2]'`.
+none. It is installed with `pip install '.[ctranslate2]'`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ speed hits all alike. Figures are medians over the rounds; beside them stand the
 Of the settings of a peer the better counts. The peak is the fastest large square matrix product of TensorFlow, in the
 same precision, of all those made between the turns. Operations are counted by a formula, see `train_cases.step_flops`.
 
-A peer that is not installed is left out; they come with `pip install 'keras-transformer[benchmarks]'`.
+A peer that is not installed is left out; they come with `pip install '.[benchmarks]'`.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def start(case: Case, arguments: argparse.Namespace, stack: contextlib.ExitStack
     for key in arguments.contenders:
         name, function, options, package = CONTENDERS[key]
         if importlib.util.find_spec(package) is None:
-            say(f"{name} is left out: {package} is not installed; pip install 'keras-transformer[benchmarks]'")
+            say(f"{name} is left out: {package} is not installed; pip install '.[benchmarks]'")
         else:
             asked[name] = (function, options)
     workers = {}

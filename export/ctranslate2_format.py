@@ -50,7 +50,7 @@ A model that {does}. Its weights are float32; `compute_type="int8"` quantises th
 On {sentences} sentences of the test split its float32 greedy answers are Keras's, byte for byte, on {agreement} %.
 
 ```python
-from keras_transformer.export.ctranslate2_model import CTranslate2Model  # pip install 'keras-transformer[ctranslate2]'
+from keras_transformer.export.ctranslate2_model import CTranslate2Model  # pip install '.[ctranslate2]'
 
 model = CTranslate2Model(".", compute_type="int8", threads=1)
 print(model.predict([{example!r}]))

@@ -72,7 +72,7 @@ def import_ctranslate2() -> Any:
         import ctranslate2
     except ImportError:
         raise UserError(
-            "CTranslate2 is not installed; install it with: pip install 'keras-transformer[ctranslate2]'"
+            "CTranslate2 is not installed; install it in the project's folder with: pip install '.[ctranslate2]'"
         ) from None
     return ctranslate2
 

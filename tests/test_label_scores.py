@@ -62,6 +62,16 @@ def test_the_temperature_is_found_again(kind: str, temperature: float) -> None:
     assert fitted_temperature(temperature * logits, right, kind) == pytest.approx(temperature, rel=0.05)
 
 
+@pytest.mark.parametrize("kind", ["single", "multi"])
+def test_few_texts_without_an_error_are_no_certainty(kind: str) -> None:
+    """Of 8 texts, all right, a probability near 1 - 1 / (8 + 2) is what they show, however sure the classifier is."""
+    right = np.arange(8) % 2
+    references = right[:, None] if kind == "single" else np.eye(2, dtype=int)[right]
+    logits = (2.0 * np.eye(2) - 1.0)[right] * 5
+    found = probabilities_of(logits, kind, fitted_temperature(logits, references, kind))
+    np.testing.assert_allclose(found[np.arange(8), right], 0.9, atol=1e-3)
+
+
 def test_no_temperature_without_labels() -> None:
     assert fitted_temperature(np.zeros((2, 3)), np.array([[-1], [-1]]), "single") == 1.0
     assert fitted_temperature(np.zeros((2, 3)), np.zeros((2, 3)), "regression") == 1.0

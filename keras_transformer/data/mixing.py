@@ -19,7 +19,10 @@ def mixing_shares(sizes: Sequence[int], weights: Sequence[float] | None = None, 
         mixing_shares([900, 100], temperature=2)  # [0.75, 0.25]
         ```
     """
-    scores = np.asarray(sizes, np.float64) ** (1 / temperature) if weights is None else np.asarray(weights, np.float64)
+    if weights is None:  # sizes for one of the largest: no power of them overflows
+        scores = (np.asarray(sizes, np.float64) / max(sizes)) ** (1 / temperature)
+    else:
+        scores = np.asarray(weights, np.float64)
     return scores / scores.sum()
 
 

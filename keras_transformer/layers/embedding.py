@@ -120,6 +120,9 @@ class SinePositionEncoding(keras.layers.Layer):
 
     The first half of the width holds sines and the second cosines, a fixed permutation of the paper's interleaving.
 
+    Where padding comes as a Keras mask (`TokenEmbedding(mask_zero=True)`), add them with `keras.layers.Add`, as below:
+    `+` between the tensors of a functional model loses the mask. Or give `padding_mask` to the blocks.
+
     Args:
         max_wavelength: the longest wavelength divided by 2 pi.
 
@@ -133,7 +136,7 @@ class SinePositionEncoding(keras.layers.Layer):
 
     Example:
         ```python
-        x = x + SinePositionEncoding()(x)
+        x = keras.layers.Add()([x, SinePositionEncoding()(x)])
         ```
     """
 
@@ -159,16 +162,13 @@ class SinePositionEncoding(keras.layers.Layer):
     def compute_output_spec(self, inputs: Any, start_index: Any = 0, max_length: int | None = None) -> Any:
         return keras.KerasTensor((1, *inputs.shape[1:]), dtype=self.compute_dtype)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        return None
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "max_wavelength": self.max_wavelength}
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class PositionEmbedding(keras.layers.Layer):
-    """Learned positions up to a length, to be added to embeddings.
+    """Learned positions up to a length, to be added to embeddings; see `SinePositionEncoding` on masks.
 
     Args:
         max_length: number of positions that have an embedding.
@@ -177,7 +177,7 @@ class PositionEmbedding(keras.layers.Layer):
 
     Example:
         ```python
-        x = x + PositionEmbedding(max_length=512)(x)
+        x = keras.layers.Add()([x, PositionEmbedding(max_length=512)(x)])
         ```
     """
 
@@ -202,9 +202,6 @@ class PositionEmbedding(keras.layers.Layer):
 
     def compute_output_spec(self, inputs: Any, start_index: Any = 0, max_length: int | None = None) -> Any:
         return keras.KerasTensor((1, *inputs.shape[1:]), dtype=self.compute_dtype)
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        return None
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "max_length": self.max_length}

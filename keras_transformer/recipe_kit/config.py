@@ -79,6 +79,8 @@ class RecipeConfig:
             for name in OF_OWN_FILES:
                 if getattr(self, name) is not None:
                     raise UserError(f"{name} is given, but data is {self.data!r}: {name} belongs to files of your own")
+        if self.training.r_drop and getattr(getattr(self, "model", None), "copy", False):
+            raise UserError("r_drop is given, but the model copies: give model.copy false, or leave r_drop out")
 
     @property
     def parted(self) -> list[str]:

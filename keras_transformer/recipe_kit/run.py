@@ -84,7 +84,7 @@ def make_run(config: Config, prepare: Callable[[Config, training.RunDirectory], 
     def make() -> training.RunDirectory:
         run = _open_run(config)
         if config.resume:
-            save_config(config, run.config)
+            save_config(replace(config, resume=False), run.config)  # which a new training can begin from, too
         else:
             prepare(config, run)
         return run
@@ -170,7 +170,7 @@ def _open_run(config: RecipeConfig) -> training.RunDirectory:
     if changed:
         raise UserError(
             f"{run.path} was trained with {', and '.join(changed)}; to resume, leave it as it was "
-            f"({', '.join(MAY_CHANGE[2:])} may change)"
+            f"({', '.join(MAY_CHANGE[2:])} may change): --config {run.config} --run {run.path} --resume has it all"
         )
     return run
 

@@ -66,8 +66,6 @@ class Config(kit.RecipeConfig):
         search = self.search
         if search.samples or search.n_best > 1:
             raise UserError("search: a run has one answer to a document: leave samples and n_best to predict")
-        if self.model.copy and self.training.r_drop:
-            raise UserError("r_drop is given, but the model copies: give model.copy false, or leave r_drop out")
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from keras_transformer.data.mixing import Mixture, mixing_shares
         ({"temperature": 2.0}, [0.75, 0.25]),
         ({"temperature": float("inf")}, [0.5, 0.5]),
         ({"temperature": 0.5}, [81 / 82, 1 / 82]),
+        ({"temperature": 0.001}, [1, 0]),
         ({"weights": [1, 3]}, [0.25, 0.75]),
     ],
 )

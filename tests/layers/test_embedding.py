@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_transformer.layers import PositionEmbedding, SinePositionEncoding, TokenEmbedding
+from keras_transformer.layers import (
+    Pooling,
+    PositionEmbedding,
+    SinePositionEncoding,
+    TokenEmbedding,
+    TransformerEncoderBlock,
+)
 from tests.layers.reference import sine_positions
 
 IDS = np.array([[3, 1, 0], [5, 5, 2]], dtype=np.int32)
@@ -32,6 +40,18 @@ def test_only_ids_give_a_mask() -> None:
     np.testing.assert_array_equal(np.asarray(layer(embedded, reverse=True)._keras_mask), IDS != 0)
     assert getattr(layer(np.zeros((2, 3, 4), "float32"), reverse=True), "_keras_mask", None) is None
     assert getattr(TokenEmbedding(7, 4)(IDS), "_keras_mask", None) is None
+
+
+@pytest.mark.parametrize("positions", [SinePositionEncoding, lambda: PositionEmbedding(max_length=9)])
+def test_a_mask_outlasts_positions(positions: Callable[[], keras.layers.Layer]) -> None:
+    """Padding changes nothing in a functional model that adds positions as their docstrings say."""
+    ids = keras.Input((None,), dtype="int32")
+    x = TokenEmbedding(vocabulary_size=7, embedding_dim=4, mask_zero=True)(ids)
+    x = keras.layers.Add()([x, positions()(x)])
+    x = TransformerEncoderBlock(num_heads=2, intermediate_dim=8, dropout=0.0)(x)
+    model = keras.Model(ids, Pooling("mean")(x))
+    padded = np.pad(IDS[:1, :2], ((0, 0), (0, 5)))
+    np.testing.assert_allclose(np.asarray(model(padded)), np.asarray(model(IDS[:1, :2])), atol=1e-5)
 
 
 @pytest.mark.parametrize("width", [8, 7, 2, 1])

@@ -201,7 +201,9 @@ def test_resume_makes_more_steps(trained: Path, tmp_path: Path, capsys: pytest.C
     assert f"taking up {run} at step 4" in capsys.readouterr().err.replace("\n", " ").replace("  ", " ")
     metrics = json.loads((run / "metrics.json").read_text())
     assert [entry["step"] for entry in metrics["evaluations"]] == [2, 4, 6]
-    assert yaml.safe_load((run / "config.yaml").read_text())["training"]["steps"] == 6
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert saved["training"]["steps"] == 6
+    assert saved["resume"] is False  # a new training can begin from it
 
 
 def untouched(config: Config, run: object) -> None:
@@ -236,7 +238,7 @@ def test_resume_with_another_config(trained: Path, capsys: pytest.CaptureFixture
     said = errors_of(capsys, *base, "--model.hidden_dim", "16", "--training.seed", "5")
     assert "was trained with model.hidden_dim 8, not 16, and training.seed 0, not 5; to resume, leave it as it" in said
     assert "(steps, minutes, patience, evaluate_every, checkpoint_every, step_back, devices, hosts, host, " in said
-    assert "tensorboard may change)" in said
+    assert f"tensorboard may change): --config {trained}/config.yaml --run {trained} --resume has it all" in said
     assert (trained / "config.yaml").read_bytes() == before
 
 
@@ -300,6 +302,7 @@ def test_data_that_is_not_there(tmp_path: Path, corpus: Path, capsys: pytest.Cap
         (["--vocabulary_size", "100"], "vocabulary_size 100 is too small: "),
         (["--training.batch_tokens", "4"], "a batch of 4 tokens cannot hold the longest row of "),
         (["--max_source_length", "1"], "no row is within the limits of length (source 1, target 39, in pieces)"),
+        (["--model.copy", "true", "--training.r_drop", "1"], "r_drop is given, but the model copies: give model.copy "),
         (["--languages", "en-fr"], "languages is 'en-fr', but data is no public set: leave languages out"),
     ],
 )

@@ -46,7 +46,7 @@ def data(make_batches: Callable[..., Seq2SeqBatches]) -> Path:
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_two_devices_train_as_one(backend: str, data: Path, tmp_path: Path) -> None:
     if backend == "jax":
-        pytest.importorskip("jax", reason="needs the extra: pip install keras-transformer[jax]")
+        pytest.importorskip("jax", reason="needs the extra: pip install '.[jax]'")
     found = found_by(backend, data, tmp_path)
     assert len(found["one"]["losses"]) == 20
     assert len(found["one"]["evaluations"]) == 2

@@ -26,7 +26,7 @@ SCRIPT = Path(__file__).with_name("two_hosts.py")
 
 @pytest.fixture(scope="module")
 def data(make_batches: Callable[..., Seq2SeqBatches]) -> Path:
-    pytest.importorskip("jax", reason="needs the extra: pip install keras-transformer[jax]")
+    pytest.importorskip("jax", reason="needs the extra: pip install '.[jax]'")
     return Path(make_batches().sides[0].ids.filename).parent  # type: ignore[attr-defined]  # a memory map
 
 

@@ -109,8 +109,8 @@ def fitted_temperature(logits: np.ndarray, references: np.ndarray, kind: str) ->
     """Returns the temperature with the lowest negative log-likelihood; 1 for a regression.
 
     Guo et al. (2017), 4.2. The likelihood has one minimum over the logarithm of the temperature, which a golden-section
-    search finds between 1/20 and 20. Of n texts a label counts as right with 1 - 1 / (n + 2), as in Platt, "Probabilistic
-    Outputs for Support Vector Machines" (1999): a few texts without an error are no proof of certainty.
+    search finds between 1/20 and 20. Of n texts a label counts as right with 1 - 1 / (n + 2), as in Platt,
+    "Probabilistic Outputs for Support Vector Machines" (1999): few texts without an error are no proof of certainty.
 
     Args:
         logits: `[n, k]`, of texts that were not trained on.

@@ -129,7 +129,7 @@ def _add_export(parser: Parser) -> None:
         "--format",
         choices=("artifact", "ctranslate2"),
         default="artifact",
-        help="artifact: .tflite files and a SavedModel; ctranslate2: for servers, needs the extra (pip install '.[ctranslate2]')",
+        help="artifact: .tflite files and a SavedModel; ctranslate2: for servers, needs pip install '.[ctranslate2]'",
     )
     _add_room(parser)
     parser.add_argument(

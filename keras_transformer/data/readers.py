@@ -316,14 +316,15 @@ def _table_rows(
             if is_header:
                 continue
         if len(cells) != width:
-            raise UserError(f"{name}:{number}: {_wrong_width(len(cells), width, separator, columns is None)}")
+            raise UserError(f"{name}:{number}: {_wrong_width(cells, width, separator, columns is None)}")
         yield Row(tuple([cells[pick] for pick in picks]), name, number)
 
 
-def _wrong_width(found: int, expected: int, separator: str, all_columns: bool) -> str:
+def _wrong_width(cells: Sequence[str], expected: int, separator: str, all_columns: bool) -> str:
+    found = len(cells)
     message = f"the row has {found} column{'s' * (found != 1)} parted by a {separator}, expected {expected}."
     if found == 1:
-        return f"{message} Is the file parted by something else?"
+        return message + (_other_separator(cells) or " Is the file parted by something else?")
     return (
         f"{message} To read some of its columns, name them, with --columns."
         if all_columns and found > expected
@@ -331,10 +332,10 @@ def _wrong_width(found: int, expected: int, separator: str, all_columns: bool) -
     )
 
 
-def _other_separator(header: Sequence[str]) -> str:
-    """Returns what a header of one column seems to be parted by, in words, or an empty string."""
+def _other_separator(cells: Sequence[str]) -> str:
+    """Returns what a row of one column seems to be parted by, in words, or an empty string."""
     for character, name in {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}.items():
-        if len(header) == 1 and character in header[0]:
+        if len(cells) == 1 and character in cells[0]:
             return f" The file seems to be parted by {name}: .csv is parted by commas, .tsv by tabs."
     return ""
 

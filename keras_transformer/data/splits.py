@@ -59,16 +59,27 @@ def split_pairs(
         if size and not parts[name]:
             raise UserError(
                 f"Too little data: none of {len(rows):,} rows falls into the {name} part of {size!r}; "
-                "give it a whole number of rows, or add data."
+                f"give it a whole number of rows, or add data.{_few_texts(rows)}"
             )
     held_out = len(parts["validation"]) + len(parts["test"])
     if len(parts["train"]) < max(1, held_out):
         raise UserError(
             f"Too little data: of {len(rows):,} rows, validation ({validation!r}) and test ({test!r}) take "
             f"{held_out:,} and leave {len(parts['train']):,} to train on, less than half; add data, or give files for "
-            "these parts."
+            f"these parts.{_few_texts(rows)}"
         )
     return parts["train"], parts["validation"], parts["test"]
+
+
+def _few_texts(rows: list[Row]) -> str:
+    """What to look at where most rows have the text of another one; an empty string otherwise."""
+    different = len({row.fields[0] for row in rows})
+    if not rows or 4 * different > len(rows):
+        return ""
+    return (
+        f" The rows have only {different:,} different texts, and all rows of a text stay in one part: are the columns "
+        "the other way round?"
+    )
 
 
 def _part_of_source(rows: list[Row], sizes: dict[str, int | float], seed: int, start: float) -> dict[str, str]:

@@ -106,6 +106,11 @@ def test_too_little_data() -> None:
         split_pairs(rows(150), validation=100, test=0.1, seed=1)
     assert str(raised.value).startswith("Too little data: of 150 rows, validation (100) and test (0.1) take 1")
     assert str(raised.value).endswith("to train on, less than half; add data, or give files for these parts.")
+    labels = [Row((f"label {number % 3}", f"text {number}"), "mails.csv", number) for number in range(90)]
+    with pytest.raises(
+        UserError, match=r"The rows have only 3 different texts, .* are the columns the other way round"
+    ):
+        split_pairs(labels, validation=0.05, test=0.05, seed=1)
     with pytest.raises(UserError, match=r"of 0 rows, validation \(0\) and test \(0\) take 0 and leave 0 to train on"):
         split_pairs([], 0, 0, seed=1)
     with pytest.raises(UserError, match=r"none of 1 rows falls into the validation part of 5"):

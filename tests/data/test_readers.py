@@ -352,8 +352,8 @@ def test_wrong_number_of_columns() -> None:
         "a.tsv:1: the row has 1 column parted by a tab, expected 2. Is the file parted by something else?"
     )
     assert failure(write("a.csv", 'a,"b\n"\n\nc;d\n')) == (
-        "a.csv:4: the row has 1 column parted by a comma, expected 2. The file seems to be parted by semicolons: .csv is "
-        "parted by commas, .tsv by tabs."
+        "a.csv:4: the row has 1 column parted by a comma, expected 2. The file seems to be parted by semicolons: .csv "
+        "is parted by commas, .tsv by tabs."
     )
     assert failure(write("b.tsv", "a\tb\tc\nd\te\tf\tg\n"), [0, 2]) == (
         "b.tsv:2: the row has 4 columns parted by a tab, expected 3."

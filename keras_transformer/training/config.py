@@ -290,7 +290,7 @@ class TrainingConfig:
             value = getattr(self, name)
             refuse_unless(value is None or value > 0, name, value, "more than 0, or none")
         refuse_unless(self.r_drop >= 0, "r_drop", self.r_drop, "0 or more")
-        refuse_unless(self.seed >= 0, "seed", self.seed, "0 or more")
+        refuse_unless(0 <= self.seed < 2**32, "seed", self.seed, "0 or more, and less than 2 to the power of 32")
         refuse_unless(self.warm_up() > 0, "warmup_steps", self.warmup_steps, "1 or more")
         expected = f"at most the {self.steps} steps of the training, or it ends before the learning rate is reached"
         refuse_unless(self.warm_up() <= self.steps, "warmup_steps", self.warmup_steps, expected)

@@ -22,13 +22,14 @@ class Diverged(UserError):
     """The loss, the gradient or a weight has left what training recovers from; the message says which."""
 
 
-def check_loss(loss: float, mean: float | None, guess: float = math.inf) -> float:
+def check_loss(loss: float, mean: float | None, guess: float = math.inf, explosion: float = EXPLOSION_NATS) -> float:
     """Returns the running mean of the loss with `loss` in it.
 
     Args:
         loss: mean over the target tokens since the last look, in nats.
         mean: running mean until then; None at first.
         guess: loss of one that guesses, about where a training begins; see `Objective.guess_loss`.
+        explosion: how far above the mean a loss must be, besides its share; see `Objective`.
 
     Raises:
         Diverged: the loss is not finite, or has exploded.
@@ -44,10 +45,10 @@ def check_loss(loss: float, mean: float | None, guess: float = math.inf) -> floa
     if not math.isfinite(loss):
         raise Diverged(f"the loss is {loss}{before}")
     if mean is None:
-        if loss > max(FIRST_SHARE * guess, guess + EXPLOSION_NATS):
+        if loss > max(FIRST_SHARE * guess, guess + explosion):
             raise Diverged(f"the loss is {loss:.3g}, where guessing has {guess:.3g}")
         return loss
-    if loss > max(EXPLOSION_SHARE * mean, mean + EXPLOSION_NATS):
+    if loss > max(EXPLOSION_SHARE * mean, mean + explosion):
         raise Diverged(f"the loss is {loss:.3g}{before}")
     return MEMORY * mean + (1 - MEMORY) * loss
 

@@ -254,7 +254,9 @@ class RunKeeper(keras.callbacks.Callback):
         if not tokens or self._is_passing_overflow(means["loss"]):
             return {}
         model = self.training_model
-        self.loss_mean = check_loss(means["loss"], progress.loss_mean, model.objective.guess_loss(model.model))
+        self.loss_mean = check_loss(
+            means["loss"], progress.loss_mean, model.objective.guess_loss(model.model), model.objective.explosion
+        )
         norm = _number(own_optimizer(self.training_model).gradient_norm)
         if not math.isfinite(norm):
             raise Diverged(f"the norm of the gradient is {norm}")
@@ -389,7 +391,8 @@ class RunKeeper(keras.callbacks.Callback):
         self.clock = time.monotonic()
         progress.totals = {}  # the next epoch of `fit` counts anew
         self._stand_at_point()
-        better = progress.best_score is None or evaluation.score > progress.best_score
+        best = progress.best_score
+        better = best is None or math.isnan(best) or evaluation.score > best
         if better:
             with self._writing("the best weights"):
                 self._keep_weights()

@@ -16,7 +16,10 @@ from keras_transformer._gradients import gradient
 from keras_transformer.data.encoder_batches import NO_LABEL
 from keras_transformer.label_scores import KINDS
 from keras_transformer.layers.dropout import shared_noise
+from keras_transformer.training.divergence import EXPLOSION_NATS
 from keras_transformer.training.objective import Objective, Sums
+
+FAR_SQUARES = 1000.0  # above the mean of a squared error: one text far from all others is no divergence
 
 
 class LabelObjective(Objective):
@@ -72,6 +75,9 @@ class LabelObjective(Objective):
         self.pad_label = float("nan") if kind == "regression" else NO_LABEL
         self.metrics = ("absolute_error",) if kind == "regression" else ("nll", "accuracy")
         self.accuracy = "" if kind == "regression" else "accuracy"
+        # a text of a rare label may count as much as hundreds of others
+        heaviest = max(1.0, *(self.class_weights or [1.0]))
+        self.explosion = FAR_SQUARES if kind == "regression" else EXPLOSION_NATS * heaviest
 
     def outputs(self, model: keras.Model, inputs: dict[str, Any], training: bool | None) -> Any:
         """Returns the model's outputs `[b, k]`; with mixup also the share of each text's own vector, a scalar."""

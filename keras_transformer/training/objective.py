@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from keras_transformer.training.copy_loss import copy_cross_entropy
+from keras_transformer.training.divergence import EXPLOSION_NATS
 from keras_transformer.training.losses import linear_cross_entropy
 
 
@@ -46,6 +47,7 @@ class Objective(ABC):
         accuracy: that of them which is shown in the terminal.
         pad_id: what fills up the inputs.
         pad_label: what fills up the labels, and counts in no loss.
+        explosion: how far above its running mean a loss must be to be an explosion; see `divergence`.
         usual_weight: about that of a batch. Sums are divided by it, so that gradients in float16 are about the size of
             means; the weight has no part in what is learned.
     """
@@ -55,6 +57,7 @@ class Objective(ABC):
     accuracy: str = ""
     pad_id: int = 0
     pad_label: float = 0
+    explosion: float = EXPLOSION_NATS
     usual_weight: float = 4096.0
 
     @abstractmethod

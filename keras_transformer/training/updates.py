@@ -78,6 +78,12 @@ class NormAndAverages:
         for update, group in zip(self._updates, groups, strict=True):
             update([gradient_of[id(variable)] for variable in group], factor, learning_rate, share)
 
+    def _get_current_learning_rate(self: Any) -> Any:
+        """What Keras asks at every batch: a schedule goes by updates here, where Keras goes by micro-batches."""
+        rate = self._learning_rate
+        is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+        return rate(self.iterations) if is_schedule else super()._get_current_learning_rate()  # type: ignore[misc]
+
     def _updater(self: Any, variables: list[Any]) -> Any:
         """Returns a function that updates some variables and their averages."""
         known = {id(variable): i for i, variable in enumerate(self._trainable_variables)}

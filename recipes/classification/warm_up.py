@@ -37,6 +37,7 @@ def warm_up(config: Any, run: training.RunDirectory, tokenizer: BytePieceTokeniz
         r_drop=0.0,
         label_smoothing=0.0,
         average_last=None,
+        freeze=[],
     )
     folder = training.RunDirectory(run.path / FOLDER)
     folder.path.mkdir(exist_ok=True)

@@ -170,7 +170,7 @@ def test_a_run_is_taken_up(trained: tuple[Config, dict[str, Any], str], tmp_path
 
 
 def test_several_labels_with_all_that_helps(tmp_path: Path) -> None:
-    """Warm-up, dropout of every kind, augmentation, class weights, focal loss, mixup and adversarial steps."""
+    """Warm-up, then frozen; dropouts of every kind, augmentation, class weights, focal loss, mixup, adversary."""
     rows = [(text, label if i % 2 else f"{label}|odd one") for i, (text, label) in enumerate(examples(120))]
     rows.append(("nothing of all this", "|"))
     model = EncoderConfig(**{**vars(SMALL), "dropout": 0.1, "word_dropout": 0.1, "embedding_dropout": 0.1})
@@ -189,7 +189,7 @@ def test_several_labels_with_all_that_helps(tmp_path: Path) -> None:
         vocabulary_size=300,
         max_length=64,
         model=model,
-        training=options(6, piece_dropout=0.1),
+        training=options(6, piece_dropout=0.1, freeze=["token_embedding", "encoder_0"]),
     )
     scores = classification.main(config)
     assert scores is not None

@@ -8,6 +8,7 @@ import pytest
 
 from keras_transformer.training import TrainingConfig
 from keras_transformer.training.divergence import Diverged, advice, check_loss
+from keras_transformer.training.label_objective import LabelObjective
 
 
 def test_the_running_mean() -> None:
@@ -35,6 +36,17 @@ def test_a_training_that_begins_with_an_explosion() -> None:
     assert check_loss(1.01 * guess, guess, guess) > guess
     with pytest.raises(Diverged, match=r"^the loss is 1\.7e\+07, where guessing has 6\.91$"):
         check_loss(1.7e7, None, guess)
+
+
+def test_rare_labels_and_outliers_are_no_explosion() -> None:
+    balanced = LabelObjective("single", class_weights=[0.5, 300.0])
+    assert check_loss(10.3, 0.6, explosion=balanced.explosion) > 0.6
+    assert check_loss(10.7, 0.02, explosion=LabelObjective("regression").explosion) > 0.02
+    for explosion in (LabelObjective("single").explosion, LabelObjective("multi").explosion):
+        with pytest.raises(Diverged):
+            check_loss(10.3, 0.6, explosion=explosion)
+    with pytest.raises(Diverged):
+        check_loss(1e6, 0.02, explosion=LabelObjective("regression").explosion)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

@@ -23,6 +23,7 @@ from keras_transformer.training import ModelConfig, TrainingConfig
             "average_last is 5, expected none with averaging 0.999: set averaging none to average checkpoints instead",
         ),
         ({"average_last": 0, "averaging": None}, "average_last is 0, expected 1 or more, or none"),
+        ({"seed": 2**32}, f"seed is {2**32}, expected 0 or more, and less than 2 to the power of 32"),
         ({"step_back": -1}, "step_back is -1, expected 0 or more"),
     ],
 )

@@ -89,6 +89,21 @@ def test_gradients_are_divided_by_that_of_the_token_weight() -> None:
     assert float(weighed[1]) == 0
 
 
+def test_a_schedule_goes_by_updates() -> None:
+    """Whose rates are 0.1, 0.05, 0.025: with two micro-batches for an update too."""
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=1, decay_rate=0.5)
+    gradients = np.random.default_rng(3).normal(size=(6, 2)).astype("float32")
+    whole, parted = ([keras.Variable(np.ones(2, "float32"), name="kernel")] for _ in range(2))
+    one, other = Adam(schedule), Adam(schedule, gradient_accumulation_steps=2)
+    for update in range(3):
+        assert float(one.learning_rate) == pytest.approx(0.1 * 0.5**update)
+        one.apply_gradients([(keras.ops.array(gradients[2 * update : 2 * update + 2].mean(axis=0)), whole[0])])
+        for gradient in gradients[2 * update : 2 * update + 2]:
+            assert float(other.learning_rate) == pytest.approx(0.1 * 0.5**update)
+            other.apply_gradients([(keras.ops.array(gradient), parted[0])])
+        np.testing.assert_allclose(np.asarray(parted[0]), np.asarray(whole[0]), rtol=1e-5)
+
+
 def test_accumulated_gradients_are_weighed_by_tokens() -> None:
     """Micro-batches of 3 and 5 tokens are one batch of 8, and only every second step is an update."""
     sums = np.random.default_rng(2).normal(size=(2, 2)).astype("float32")

@@ -211,8 +211,8 @@ class TrainingConfig:
             uses the weights as they are.
         average_last: evaluate and keep the mean of the weights at the last so many checkpoints, checkpoint_every steps
             apart, the weights as they are among them; none does not. It needs averaging none.
-        step_back: times that a training which diverges goes back to its last checkpoint and on with half the learning
-            rate; 0 ends it instead.
+        step_back: times that a training which diverges goes back to its last checkpoint, or to the one before if that
+            was bad already, and on with half the learning rate; 0 ends it instead.
         deterministic: the same seed gives the same weights to the last bit, on the same machine; slower on a GPU, at
             no cost on a CPU.
         quantize: int8 or int4: weights are rounded in every step as an exported file of so many bits has them, and the

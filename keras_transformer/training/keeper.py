@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ from rich.console import Console
 from keras_transformer._files import reason, replacing, reserve, write_json
 from keras_transformer.data.batching import TokenBatches
 from keras_transformer.errors import UserError
-from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint
+from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint, step_of
 from keras_transformer.training.checkpoints import numbered as numbered_variables
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.curve import Curve
@@ -76,6 +77,7 @@ class RunKeeper(keras.callbacks.Callback):
         self.stop_asked = self.interrupted = False
         self.finished = False
         self.warned_of_warm_up = False
+        self.went_back_to: Path | None = None
         self._stand_at_checkpoint()
 
     def start(self) -> None:
@@ -287,7 +289,8 @@ class RunKeeper(keras.callbacks.Callback):
     def step_back(self, error: Diverged) -> None:
         """Returns to the last checkpoint, with a learning rate that is lower by `STEP_BACK_FACTOR` than before.
 
-        The time that was lost counts. The checkpoint is written again, so that a kill leaves the lower rate.
+        To the one before it, if the training had gone back to the last and diverged at once: that was bad already. The
+        time that was lost counts. The checkpoint is written again, so that a kill leaves the lower rate.
 
         Raises:
             UserError: the training went back `config.step_back` times already, or there is no checkpoint.
@@ -297,14 +300,17 @@ class RunKeeper(keras.callbacks.Callback):
         where = f"at step {progress.step}" if self.looked == progress.step else between
         what = f"training diverged {where}: {error}"
         if progress.steps_back >= self.config.step_back or not saved:
-            kept = f"{saved[-1].name} is intact" if saved else "there is no checkpoint yet"
+            kept = f"{self._trusted(saved).name} is intact" if saved else "there is no checkpoint yet"
             times = f", after it went back {progress.steps_back} of {self.config.step_back} times"
             times = times if progress.steps_back else ""
             again = "" if self.config.step_back else ", or training.step_back 3, which goes back to it by itself"
             raise UserError(f"{self.run.path}: {what}{times}; {kept}; try {advice(self.config)}{again}") from None
         spent = {"seconds": progress.seconds, "evaluation_seconds": progress.evaluation_seconds}
         steps_back = progress.steps_back + 1
-        state = {**load_checkpoint(saved[-1], self.training_model), **spent, "steps_back": steps_back}
+        self.went_back_to = self._trusted(saved)
+        state = {**load_checkpoint(self.went_back_to, self.training_model), **spent, "steps_back": steps_back}
+        if self.went_back_to != saved[-1]:
+            saved[-1].unlink(missing_ok=True)
         vars(progress).update(vars(Progress(**state)))
         self.training_model.reset_metrics()
         self._stand_at_checkpoint()
@@ -316,6 +322,11 @@ class RunKeeper(keras.callbacks.Callback):
             highlight=False,
             soft_wrap=True,
         )
+
+    def _trusted(self, saved: list[Path]) -> Path:
+        """The last checkpoint; the one before it, if the training diverged from the last before its first good look."""
+        again = self.went_back_to == saved[-1] and self.looked == step_of(saved[-1])
+        return saved[-2] if again and len(saved) > 1 else saved[-1]
 
     def _lower_learning_rate(self) -> float:
         """Sets the schedule to what it is after `steps_back` and returns its peak."""

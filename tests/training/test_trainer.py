@@ -409,6 +409,22 @@ def test_a_training_that_diverges_steps_back(
         fresh(tmp_path / "lost", replace(config, step_back=1))
 
 
+def test_a_training_that_diverges_again_at_once_steps_further_back(
+    fresh: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice between the checkpoint of step 14 and the next look, so that of step 7 is tried, and that of 14 is gone."""
+    poison(monkeypatch, after=16, times=2)
+    shown = fresh(tmp_path, replace(CONFIG, steps=30, step_back=2))
+    assert (shown.progress.step, shown.progress.steps_back) == (30, 2)
+    assert "back to step 14 with a learning rate of 0.005 at its highest (1 of 2 times)" in shown.output.getvalue()
+    assert "back to step 7 with a learning rate of 0.0025 at its highest (2 of 2 times)" in shown.output.getvalue()
+    assert weights_are_finite(shown.model)
+
+    poison(monkeypatch, after=16, times=2)
+    with pytest.raises(UserError, match=r"after it went back 1 of 1 times; step-00000007.npz is intact"):
+        fresh(tmp_path / "lost", replace(CONFIG, steps=30, step_back=1))
+
+
 def test_a_training_that_explodes_at_once_ends(fresh: Callable[..., Trained], tmp_path: Path) -> None:
     config = replace(CONFIG, learning_rate=3000.0, warmup_steps=1, clip_norm=None, schedule="constant", averaging=None)
     message = r"training diverged between steps 0 and 7: the loss is .*, where guessing has 2\.48; there is no c"

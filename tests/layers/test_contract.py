@@ -113,9 +113,9 @@ CASES = {
     "dropout": Case("Dropout", {"rate": 0.2, "seed": 4}),
     "layer_normalization": Case("LayerNormalization", {"epsilon": 1e-4}),
     "pooling": Case("Pooling", {"kind": "attention"}, keeps_mask=False, pools=True),
-    "position_embedding": Case("PositionEmbedding", {"max_length": 9}, keeps_mask=False),
+    "position_embedding": Case("PositionEmbedding", {"max_length": 9}),
     "root_mean_square_scaling": Case("RootMeanSquareScaling", {"epsilon": 1e-3}),
-    "sine_positions": Case("SinePositionEncoding", {"max_wavelength": 500.0}, keeps_mask=False),
+    "sine_positions": Case("SinePositionEncoding", {"max_wavelength": 500.0}),
     "stochastic_depth": Case("StochasticDepth", {"rate": 0.2, "seed": 4}),
     "word_dropout": Case("WordDropout", {"rate": 0.2, "seed": 4}),
     "token_embedding": Case(

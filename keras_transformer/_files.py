@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,9 +39,15 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any
 
 @contextmanager
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives an empty folder beside `path`, and renames it to `path` (which may not exist) when the block ends well."""
+    """Gives an empty folder beside `path`, and renames it to `path` (which may not exist) when the block ends well.
+
+    What processes that were killed inside such a block have left beside `path` is removed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if is_building(left) and not _is_alive(int(left.name.split(".")[-2])):
+            shutil.rmtree(left, ignore_errors=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
@@ -48,6 +56,21 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.rename(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def is_building(path: Path) -> bool:
+    """Returns whether a folder's name is one that `replacing_folder` gives to what is not whole yet."""
+    return re.fullmatch(r"\..+\.[0-9]{1,18}\.tmp", path.name) is not None
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
 
 
 def in_the_way(path: Path) -> Path | None:

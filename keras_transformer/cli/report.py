@@ -12,14 +12,13 @@ from typing import Any
 from keras_transformer import _markdown
 from keras_transformer._files import replacing
 from keras_transformer.cli.charts import Point, chart, chart_sheet
-from keras_transformer.cli.runs import RunSummary, read_metrics, read_summary
+from keras_transformer.cli.runs import RunSummary, read_metrics, read_summary, scores_of
 from keras_transformer.errors import UserError
 from keras_transformer.training.curve import read_curve
 from keras_transformer.training.run_directory import RunDirectory
 
 SUFFIXES = {".md": "markdown", ".html": "html"}
 MARK = "<!-- keras-transformer report -->"  # a file that holds it may be written again
-NOT_SCORES = ("step", "seconds", "target_tokens", "skipped_steps")
 STYLE = """\
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; } svg { max-width: 100%; }
@@ -64,11 +63,13 @@ def write_report(folder: str, output: str | None = None, format: str | None = No
             `output`, else markdown.
 
     Raises:
-        UserError: the folder is no run or is damaged; the file is in the way or cannot be written.
+        UserError: the folder is no run or is damaged; the file is a picture's, is in the way or cannot be written.
     """
     run = RunDirectory(folder)
     run.check_exists()
     format = format or SUFFIXES.get(Path(output or ".md").suffix.lower(), "markdown")
+    if Path(output or ".md").suffix.lower() == ".svg":
+        raise UserError(f"{output}: a picture, expected a report's name: give --output {Path(str(output)).stem}.md")
     path = Path(output) if output else run.path / ("report.html" if format == "html" else "report.md")
     report = read_report(run)
     files = {path: html_page(report)}
@@ -151,10 +152,10 @@ def _charts(
     charts: dict[str, dict[str, Sequence[Point]]] = {}
     for name in dict.fromkeys(name for point in points for name in point if name != "step"):
         charts[name.removeprefix("train/").replace("_", " ").replace("/", ", ")] = {name: _curve(points, name)}
-    for name in dict.fromkeys(name for entry in evaluations for name in entry if name not in NOT_SCORES):
-        if not name.startswith("train_"):
-            charts[f"validation, {name}"] = {name: _curve(evaluations, name)}
-        elif not points:
+    for name in dict.fromkeys(name for entry in evaluations for name in scores_of(entry)):
+        charts[f"validation, {name}"] = {name: _curve(evaluations, name)}
+    for name in dict.fromkeys(name for entry in evaluations for name in entry):
+        if name.startswith("train_") and not points:
             charts[name.removeprefix("train_").replace("_", " ")] = {name: _curve(evaluations, name)}
     return {title: curves for title, curves in charts.items() if any(curves.values())}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -12,13 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_transformer._config_sources import plain_content, read_text
+from keras_transformer._files import is_building
 from keras_transformer.cli.discovery import check_exists
 from keras_transformer.config import END_MARK
 from keras_transformer.errors import UserError
 from keras_transformer.training.run_directory import RunDirectory
 
-SIGN_OF_LIFE = 120.0  # seconds: a training writes a point of its curves far more often
+SIGN_OF_LIFE = 120.0  # seconds: a training makes its first step sooner, and writes points of its curves more often
 TRACES = ("metrics.json", "checkpoints", "model.weights.h5")  # of a run, should its config be gone
+OF_TRAINING = ("seconds",)  # what is no score in an evaluation, besides counts and train_ anything
 
 
 @dataclass
@@ -27,7 +29,7 @@ class RunSummary:
 
     Attributes:
         run: its folder.
-        state: finished; running (not finished, and written to in the last two minutes); interrupted; damaged.
+        state: finished; running (not finished, and a process trains it); interrupted; damaged.
         task: the recipe.
         step, steps: how many updates were made, and how many it was to have.
         score, best, best_step: name of what the best weights are chosen by, its best value, and when.
@@ -84,7 +86,10 @@ def run_folders(folder: str) -> list[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    return any((path / name).exists() for name in ("config.yaml", *TRACES))
+    try:
+        return not is_building(path) and any((path / name).exists() for name in ("config.yaml", *TRACES))
+    except PermissionError:  # it may be one
+        return True
 
 
 def summary_of(path: Path) -> RunSummary:
@@ -93,6 +98,8 @@ def summary_of(path: Path) -> RunSummary:
         return read_summary(RunDirectory(path))
     except UserError as error:
         return RunSummary(str(path), "damaged", fault=str(error).partition("\n")[0])
+    except OSError as error:
+        return RunSummary(str(path), "damaged", fault=f"{error.filename or path} cannot be read: {error.strerror}")
 
 
 def read_summary(run: RunDirectory) -> RunSummary:
@@ -115,9 +122,9 @@ def read_summary(run: RunDirectory) -> RunSummary:
     finished = any(limit is not None and value >= limit for value, limit in limits)
     return RunSummary(
         run=str(run.path),
-        state="finished" if finished else "running" if _age(run) < SIGN_OF_LIFE else "interrupted",
-        task=str(config.get("task")),
-        step=max(last["step"], _last_checkpoint(run)),
+        state="finished" if finished else "running" if _is_running(run) else "interrupted",
+        task=config.get("task"),
+        step=max(last["step"], run.last_checkpoint() or 0),
         steps=training.get("steps"),
         score=_name_of(best, best_step, evaluations),
         best=None if best is None else round(best, 4),
@@ -133,23 +140,19 @@ def read_config(run: RunDirectory) -> dict[str, Any]:
     Raises:
         UserError: it is missing or damaged.
     """
-    import yaml
-
-    try:
-        text = run.config.read_text(encoding="utf-8")
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except FileNotFoundError:
-        raise UserError(f"{run.path}: config.yaml is missing; copy it from a run with the same settings") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{run.config}: damaged: {' '.join(str(error).split())}") from None
-    if not text.endswith(f"\n{END_MARK}\n"):
+    if not run.config.exists():
+        raise UserError(f"{run.path}: config.yaml is missing; copy it from a run with the same settings")
+    if not read_text(run.config).endswith(f"\n{END_MARK}\n"):
         raise UserError(f"{run.config}: damaged: its last line should be {END_MARK!r}")
+    content = plain_content(run.config)
     if not isinstance(content, dict) or not isinstance(content.get("training"), dict):
         raise UserError(f"{run.config}: damaged: it has no section `training`")
     numbers = {name: content["training"].get(name) for name in ("steps", "minutes", "patience")}
     for name, value in numbers.items():
         if not isinstance(value, (int, float, type(None))):
             raise UserError(f"{run.config}: damaged: training.{name} is {value!r}, expected a number")
+    if not isinstance(content.get("task"), (str, type(None))):
+        raise UserError(f"{run.config}: damaged: task is no name")
     return content
 
 
@@ -159,26 +162,16 @@ def read_metrics(run: RunDirectory) -> dict[str, Any]:
     Raises:
         UserError: they are damaged, or the weights that belong to them are missing.
     """
-    if not run.metrics.exists():
-        return {"evaluations": []}
-    metrics = run.read_json(run.metrics)
-    good = isinstance(metrics, dict) and isinstance(metrics.get("evaluations"), list)
-    entries = metrics["evaluations"] if good else []
-    number = (int, float)
-    good = good and all(
-        isinstance(e, dict) and isinstance(e.get("step"), int) and isinstance(e.get("seconds"), number) for e in entries
-    )
-    best = (metrics.get("best_score"), metrics.get("best_step"), metrics.get("tokens_per_second")) if good else ()
-    if not good or not all(isinstance(value, (*number, type(None))) for value in best):
-        raise UserError(f"{run.metrics} is damaged: expected evaluations, each with its step and seconds")
-    if entries:
+    metrics = run.read_metrics()
+    if metrics["evaluations"]:
         run.check_trained()
     return metrics
 
 
-def _last_checkpoint(run: RunDirectory) -> int:
-    names = run.checkpoints.iterdir() if run.checkpoints.is_dir() else []
-    return max((int(found[1]) for path in names if (found := re.fullmatch(r"step-(\d+)\.npz", path.name))), default=0)
+def _is_running(run: RunDirectory) -> bool:
+    """Returns whether a process trains a run: it holds the run's lock; if that cannot tell, it wrote a moment ago."""
+    locked = run.is_training()
+    return _age(run) < SIGN_OF_LIFE if locked is None else locked
 
 
 def _age(run: RunDirectory) -> float:
@@ -191,8 +184,17 @@ def _name_of(best: float | None, step: int | None, evaluations: list[dict[str, A
     """Returns which of an evaluation's metrics the score is."""
     for entry in evaluations:
         if best is not None and entry["step"] == step:
-            return next((name for name, value in entry.items() if name != "step" and value == round(best, 5)), None)
+            return next((name for name in scores_of(entry) if entry[name] == round(best, 5)), None)
     return None
+
+
+def scores_of(entry: dict[str, Any]) -> list[str]:
+    """Returns the names of the scores in an evaluation: no counts, and nothing of the training itself."""
+    return [
+        name
+        for name, value in entry.items()
+        if isinstance(value, float) and name not in OF_TRAINING and not name.startswith("train_")
+    ]
 
 
 def run_table(summaries: Sequence[RunSummary]) -> str:

@@ -7,7 +7,6 @@ there. A lock lets one process at a time work in a folder, so that two never wri
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 from urllib.parse import urlsplit
 
+from keras_transformer._locks import locked
 from keras_transformer.data.files import open_bytes
 from keras_transformer.errors import UserError
 
@@ -54,7 +54,8 @@ def download(url: str, path: str | os.PathLike[str], sha256: str, mend: str = ""
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target.parent / ".lock"):
+        # Without locks two processes may spoil a part, which its digest will tell.
+        with locked(target.parent / ".lock"):
             if target.exists():  # Perhaps another process brought it while this one waited for the lock.
                 verify(target, sha256)
             else:
@@ -92,16 +93,6 @@ def _digest(file: IO[bytes]) -> Any:
     while chunk := file.read(CHUNK):
         digest.update(chunk)
     return digest
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Waits until no other process is inside."""
-    with open(path, "ab") as file:
-        # Some network file systems have no locks. There two processes may spoil a part, which its digest will tell.
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _fetch(url: str, part: Path, sha256: str, timeout: float) -> None:

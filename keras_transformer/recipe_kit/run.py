@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from keras_transformer.training.config import BlocksConfig
 
 Config = TypeVar("Config", bound=RecipeConfig)
 
-MAY_CHANGE = (
+MAY_CHANGE = (  # of a run that is resumed
     "run",
     "resume",
     "steps",
@@ -33,6 +33,8 @@ MAY_CHANGE = (
     "host",
     "tensorboard",
 )
+OF_A_HOST = ("run", "resume", "host", "devices")  # may be another on each of several
+OF_THE_STORE = ("piece_dropout", "quantize")  # of `training`: what a run's folder was filled for
 
 
 def settle_training(
@@ -55,6 +57,9 @@ def settle_training(
     if config.resume:
         run.check_exists()
         before = load_config(type(config), run.config).training
+    if before is not None and options.steps < before.warm_up():
+        wanted = f"at least the warm-up of {run.path}, which has {before.warm_up()} steps"
+        raise UserError(f"training.steps is {options.steps}, expected {wanted}")
     if options.warmup_steps is None:
         options = replace(options, warmup_steps=(before or options).warm_up())
     if options.batch_tokens == "auto":
@@ -84,7 +89,8 @@ def make_run(config: Config, prepare: Callable[[Config, training.RunDirectory], 
     def make() -> training.RunDirectory:
         run = _open_run(config)
         if config.resume:
-            save_config(replace(config, resume=False), run.config)  # which a new training can begin from, too
+            with run.training():  # or its config would no longer be that of the training under way
+                save_config(replace(config, resume=False), run.config)  # a new training can begin from it, too
         else:
             prepare(config, run)
         return run
@@ -97,8 +103,9 @@ def new_run(config: RecipeConfig, run: training.RunDirectory) -> Iterator[traini
     """Gives a new run's directory to fill, with its config in it; it takes its place when the block ends well.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: it cannot be made; the device cannot train as the config says.
     """
+    training.check_device(config.training)
     with run.create() as new:
         save_config(config, new.config)
         yield new
@@ -144,12 +151,18 @@ def seeded(config: RecipeConfig, new_model: Callable[[], Any]) -> Any:
 
 
 def _find_run(config: RecipeConfig) -> training.RunDirectory:
-    """Returns the run's directory, which the first of several hosts has made."""
+    """Returns the run's directory, which the first of several hosts has made, with the config of this one."""
     run = training.RunDirectory(config.run)
     if not run.config.is_file():
         raise UserError(
             f"host {config.training.host} does not find {run.path}, which host 0 has made; give a --run on a file "
             "system that all hosts share"
+        )
+    changed = _changed(load_config(type(config), run.config), config, OF_A_HOST)
+    if changed:
+        raise UserError(
+            f"host {config.training.host} differs from host 0, which has {changed}; start all hosts with the same "
+            f"config and flags, {' and '.join(OF_A_HOST[2:])} apart"
         )
     return run
 
@@ -161,18 +174,30 @@ def _open_run(config: RecipeConfig) -> training.RunDirectory:
         run.check_free()
         return run
     run.check_exists()
-    saved = load_config(type(config), run.config)
-    changed = [
-        f"{name} {_told(before)}, not {_told(after)}"
-        for name, before, after in _differences(saved, config)
-        if not set(name.split(".")) & set(MAY_CHANGE)
-    ]
+    saved, may_change = load_config(type(config), run.config), MAY_CHANGE
+    if run.last_checkpoint() is None:  # nothing is trained yet: it may begin with other settings
+        may_change += tuple(item.name for item in fields(saved.training) if item.name not in OF_THE_STORE)
+    changed = _changed(saved, config, may_change)
     if changed:
         raise UserError(
-            f"{run.path} was trained with {', and '.join(changed)}; to resume, leave it as it was "
+            f"{run.path} was trained with {changed}; to resume, leave it as it was "
             f"({', '.join(MAY_CHANGE[2:])} may change): --config {run.config} --run {run.path} --resume has it all"
         )
+    if (made := run.last_checkpoint() or 0) > config.training.steps:
+        raise UserError(
+            f"training.steps is {config.training.steps}, but {run.path} stands at step {made} already: give more to "
+            "train it further"
+        )
     return run
+
+
+def _changed(before: RecipeConfig, now: RecipeConfig, may_change: Sequence[str]) -> str:
+    """Tells the fields that differ, those apart that may."""
+    return ", and ".join(
+        f"{name} {_told(old)}, not {_told(new)}"
+        for name, old, new in _differences(before, now)
+        if not set(name.split(".")) & set(may_change)
+    )
 
 
 def _told(value: Any) -> str:

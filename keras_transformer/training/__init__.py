@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from keras_transformer.training.config import EncoderConfig as EncoderConfig
     from keras_transformer.training.config import ModelConfig as ModelConfig
     from keras_transformer.training.config import TrainingConfig as TrainingConfig
+    from keras_transformer.training.device import check_device as check_device
     from keras_transformer.training.distribution import on_devices as on_devices
     from keras_transformer.training.hosts import first_then_others as first_then_others
     from keras_transformer.training.hosts import together as together
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "TagObjective": "tag_objective",
         "Adam": "optimizers",
         "EncoderConfig": "config",
         "Evaluation": "trainer",
@@ -47,9 +47,11 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "RunDirectory": "run_directory",
         "Sums": "objective",
         "Sweep": "sweep",
+        "TagObjective": "tag_objective",
         "TokenObjective": "objective",
         "TrainingConfig": "config",
         "TrainingModel": "model",
+        "check_device": "device",
         "compile_for_training": "trainer",
         "find_learning_rate": "range_test",
         "first_then_others": "hosts",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_transformer._files import replacing
+from keras_transformer.training.run_directory import is_count, is_number
 
 
 class Curve:
@@ -50,10 +51,10 @@ def read_curve(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
         try:
             point = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(point, dict) and isinstance(point.get("step"), int):
-            points.append(point)
+        if isinstance(point, dict) and is_count(point.get("step")):
+            points.append({name: value for name, value in point.items() if value is None or is_number(value)})
     return points
 
 

@@ -12,7 +12,8 @@ from keras import ops
 from keras_transformer._devices import has_gpu
 from keras_transformer._threads import operations_at_once
 from keras_transformer.errors import UserError
-from keras_transformer.training.distribution import is_mirrored
+from keras_transformer.training.config import TrainingConfig
+from keras_transformer.training.distribution import chosen_devices, is_mirrored
 
 MOST_PARTS = 8
 XLA_FLAG = "--xla_gpu_deterministic_ops=true"
@@ -44,6 +45,18 @@ def make_deterministic() -> None:
             f"training.deterministic is true, but {keras.backend.backend()} on a GPU must be told at its start: set "
             f"the environment variable XLA_FLAGS={XLA_FLAG}"
         )
+
+
+def check_device(config: TrainingConfig) -> None:
+    """Raises UserError where there are fewer devices than a config asks for, or they cannot compute as it says.
+
+    Example:
+        ```python
+        check_device(TrainingConfig(devices=64))  # UserError: ..., but this host has 1: cpu:0
+        ```
+    """
+    chosen_devices(config)
+    check_policy(config.dtype_policy)
 
 
 def check_policy(policy: str) -> None:

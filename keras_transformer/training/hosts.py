@@ -23,6 +23,7 @@ import numpy as np
 
 from keras_transformer.errors import UserError
 from keras_transformer.training.config import TrainingConfig
+from keras_transformer.training.meeting_point import check_own, wait_for
 from keras_transformer.training.run_directory import RunDirectory
 
 Found = TypeVar("Found")
@@ -33,7 +34,14 @@ SECONDS_FOR_THE_FIRST = 24 * 3600  # to make ready what the others wait for
 SECONDS_BETWEEN_SIGNS = 5
 SECONDS_WITHOUT_SIGN = 60  # until a host counts as gone; one whose process ends is missed at once
 SIGNS = "keras_transformer/signs/"  # where in the store of JAX's coordination service
-NOT_COPIED = ("data", "logs", "evaluations", "*.tmp", "model.weights.h5")  # of a run, for the hosts that do not write
+NOT_COPIED = (
+    "data",
+    "logs",
+    "evaluations",
+    "*.tmp",
+    "*.lock",
+    "model.weights.h5",
+)  # of a run, for the hosts that do not write
 
 
 @contextmanager
@@ -63,7 +71,8 @@ def together(config: TrainingConfig) -> Iterator[None]:
     ended = threading.Event()
     threading.Thread(target=_watch, args=(config, ended), name="watch hosts", daemon=True).start()
     try:
-        of_first(0)  # connects them for later: whoever comes late then is waited for
+        with _output_to_errors():  # where Gloo says that it is connected
+            of_first(0)  # connects them for later: whoever comes late then is waited for
         yield
     except (JaxRuntimeError, ValueError) as error:  # a collective operation raises the one or the other
         reason = str(error).partition("\n")[0]
@@ -86,6 +95,10 @@ def together(config: TrainingConfig) -> Iterator[None]:
 def _connect(config: TrainingConfig) -> None:
     import jax
 
+    if config.host:
+        wait_for(config.hosts[0], config.host, SECONDS_TO_CONNECT)
+    else:
+        check_own(config.hosts[0])
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_recoverability", True)  # or it aborts, with a page of its own, when a host is lost
     try:
@@ -136,7 +149,21 @@ def _client() -> Any:
     return distributed.global_state.client
 
 
+@contextmanager
+def _output_to_errors() -> Iterator[None]:
+    """What libraries print inside the block goes to standard error, for standard output has the result."""
+    sys.stdout.flush()
+    output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
+
+
 def _lost(config: TrainingConfig, reason: str) -> str:
+    reason = reason.rpartition("Error dispatching computation: ")[2]  # which stands there for every computation
     return (
         f"host {config.host} has lost another of the {len(config.hosts)} ({reason}); what was saved is intact: start "
         "all of them again with --resume"
@@ -200,10 +227,14 @@ def own_run(run: RunDirectory) -> Iterator[RunDirectory]:
     """Gives the run directory to write to: `run` itself on the first host, a copy on the others, which is gone after.
 
     The copy holds what a training is taken up from.
+
+    Raises:
+        UserError: another process trains the run.
     """
     if is_first():
-        of_first(0)  # waits for the copies
-        yield run
+        with run.training():
+            of_first(0)  # waits for the copies
+            yield run
         return
     with TemporaryDirectory(prefix="keras-transformer-") as folder:
         copy = Path(folder) / run.path.name

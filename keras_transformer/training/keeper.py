@@ -97,7 +97,7 @@ class RunKeeper(keras.callbacks.Callback):
     def _stand_at_checkpoint(self) -> None:
         """Forgets what lies ahead of the step that the model was just set to."""
         progress = self.progress
-        history = self.run.read_json(self.run.metrics)["evaluations"] if self.run.metrics.exists() else []
+        history = self.run.read_metrics()["evaluations"]
         self.history = [entry for entry in history if entry["step"] <= progress.step]
         if self.last_weights:
             self.last_weights.forget_after(progress.step)
@@ -300,11 +300,9 @@ class RunKeeper(keras.callbacks.Callback):
         where = f"at step {progress.step}" if self.looked == progress.step else between
         what = f"training diverged {where}: {error}"
         if progress.steps_back >= self.config.step_back or not saved:
-            kept = f"{self._trusted(saved).name} is intact" if saved else "there is no checkpoint yet"
             times = f", after it went back {progress.steps_back} of {self.config.step_back} times"
             times = times if progress.steps_back else ""
-            again = "" if self.config.step_back else ", or training.step_back 3, which goes back to it by itself"
-            raise UserError(f"{self.run.path}: {what}{times}; {kept}; try {advice(self.config)}{again}") from None
+            raise UserError(f"{self.run.path}: {what}{times}; {self._way_out(saved)}") from None
         spent = {"seconds": progress.seconds, "evaluation_seconds": progress.evaluation_seconds}
         steps_back = progress.steps_back + 1
         self.went_back_to = self._trusted(saved)
@@ -322,6 +320,15 @@ class RunKeeper(keras.callbacks.Callback):
             highlight=False,
             soft_wrap=True,
         )
+
+    def _way_out(self, saved: list[Path]) -> str:
+        tries = advice(self.config)
+        if not saved:
+            return f"there is no checkpoint yet: begin again with --resume and {tries}"
+        again = (
+            "" if self.config.step_back else "go on with --resume --training.step_back 3, which lowers the rate, or "
+        )
+        return f"{self._trusted(saved).name} is intact: {again}begin another run with {tries}"
 
     def _trusted(self, saved: list[Path]) -> Path:
         """The last checkpoint; the one before it, if the training diverged from the last before its first good look."""
@@ -442,14 +449,14 @@ class RunKeeper(keras.callbacks.Callback):
             "target_tokens" if unit == "tokens" else unit: int(progress.tokens),
             **({"skipped_steps": skipped} if self._scales_loss() else {}),
             **{f"train_{name}": round(value, 5) for name, value in trained.items() if math.isfinite(value)},
-            **{name: round(value, 5) for name, value in evaluation.metrics.items()},
+            **{name: _rounded(value, 5) for name, value in evaluation.metrics.items()},
         }
         self.history.append(entry)
         write_json(
             self.run.metrics,
             {
                 "best_step": progress.best_step,
-                "best_score": progress.best_score,
+                "best_score": _rounded(progress.best_score),
                 "padding_share": round(self.padding_share, 4),
                 f"{unit}_per_second": round(rate, 1),
                 "evaluations": self.history,
@@ -470,6 +477,11 @@ class RunKeeper(keras.callbacks.Callback):
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _rounded(value: float | None, digits: int = 15) -> float | None:
+    """Returns a number as JSON can hold it: None if it is not finite."""
+    return round(value, digits) if value is not None and math.isfinite(value) else None
 
 
 def _number(variable: Any) -> float:

@@ -12,6 +12,7 @@
 - `logs/`: TensorBoard
 - `samples.txt`: sample sentences at the last evaluation
 - `evaluations/`: scores and corpora of `evaluate`
+- `training.lock`: held by the process that trains
 - `origin/`: of a run trained for few bits, what it takes to answer as the run that it came from
 """
 
@@ -21,14 +22,26 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from keras_transformer._files import in_the_way, replacing, replacing_folder, write_json
+from keras_transformer._locks import is_locked, locked
 from keras_transformer.errors import UserError, close_paths
 
 PAIR = ("source", "target")  # what the texts of an example are called, unless the recipe says otherwise
+LARGEST = 2.0**63  # of the numbers in a run's files: what is not damaged has far smaller ones
+
+
+def is_number(value: Any) -> bool:
+    """Returns whether a value read from a file is a number of a usual size; NaN and the infinite are usual."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < LARGEST)
+
+
+def is_count(value: Any) -> bool:
+    """Returns whether a value read from a file is a whole number, such as that of a step."""
+    return isinstance(value, int) and 0 <= value < LARGEST
 
 
 class RunDirectory:
@@ -59,6 +72,7 @@ class RunDirectory:
         self.curve = self.path / "curve.jsonl"
         self.logs = self.path / "logs"
         self.samples = self.path / "samples.txt"
+        self.lock = self.path / "training.lock"
         self.origin = self.path / "origin"
 
     def check_free(self, mend: str = "give another --run, or --resume to take up the training in it") -> None:
@@ -86,6 +100,33 @@ class RunDirectory:
             raise UserError(
                 f"{self.path} cannot be made: {error.strerror or error}; give another --run, or make room"
             ) from None
+
+    @contextmanager
+    def training(self) -> Iterator[RunDirectory]:
+        """Gives this run; inside the block no other process may train it.
+
+        Raises:
+            UserError: another does.
+        """
+        try:
+            lock = ExitStack()
+            lock.enter_context(locked(self.lock, wait=False))
+        except BlockingIOError:
+            raise UserError(f"{self.path} is being trained by another process: wait for its end, or end it") from None
+        except OSError as error:
+            raise UserError(f"{self.lock} cannot be written: {error.strerror}") from None
+        with lock:
+            yield self
+
+    def is_training(self) -> bool | None:
+        """Returns whether a process trains this run; None if that cannot be told: nothing has locked it yet."""
+        return is_locked(self.lock)
+
+    def last_checkpoint(self) -> int | None:
+        """Returns the step of the last checkpoint; None if there is none."""
+        names = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
+        found = (re.fullmatch(r"step-([0-9]+)\.npz", path.name) for path in names)
+        return max((int(match[1]) for match in found if match), default=None)
 
     def check_exists(self) -> None:
         """Raises UserError unless this is the folder of a run."""
@@ -173,5 +214,28 @@ class RunDirectory:
         """
         try:
             return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: {error}") from None
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Returns what metrics.json holds, see `RunKeeper`; no evaluations if the training has not reached its first.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        if not self.metrics.exists():
+            return {"evaluations": []}
+        metrics = self.read_json(self.metrics)
+        entries = metrics.get("evaluations") if isinstance(metrics, dict) else None
+        good = isinstance(entries, list) and all(
+            isinstance(entry, dict) and is_count(entry.get("step")) and is_number(entry.get("seconds"))
+            for entry in entries
+        )
+        if good:
+            best, step, speed = (metrics.get(name) for name in ("best_score", "best_step", "tokens_per_second"))
+            good = all(value is None or is_number(value) for value in (best, speed)) and (
+                is_count(step) or (step is None and best is None)
+            )
+        if not good:
+            raise UserError(f"{self.metrics} is damaged: expected evaluations, each with its step and seconds")
+        return dict(metrics)

@@ -84,6 +84,42 @@ def test_a_run_that_is_being_written_to_is_running(tmp_path: Path) -> None:
     assert read_summary(run).state == "running"
 
 
+def test_a_run_that_a_process_trains_is_running_until_it_ends(tmp_path: Path) -> None:
+    run = make(tmp_path / "a", steps=1000, age=2 * SIGN_OF_LIFE)
+    with run.training():
+        assert read_summary(run).state == "running"
+        with pytest.raises(UserError, match=rf"^{run.path} is being trained by another process: wait for its end, or"):
+            run.training().__enter__()
+    assert read_summary(run).state == "interrupted"  # at once
+
+
+def test_a_score_of_nothing_has_its_name(tmp_path: Path) -> None:
+    entries = [{"step": 200, "seconds": 0.0, "target_tokens": 0, "skipped_steps": 0, "train_loss": 0.0, "bleu": 0.0}]
+    run = make(tmp_path / "a", evaluations=entries)
+    content = json.loads(run.metrics.read_text())
+    run.metrics.write_text(json.dumps({**content, "best_score": 0.0}))
+    assert read_summary(run).score == "bleu"
+
+
+def test_a_folder_that_cannot_be_read_and_one_that_a_killed_process_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "a")
+    make(tmp_path / ".b.1234567.tmp")
+    closed = make(tmp_path / "c").path
+    exists = Path.exists
+
+    def refused(path: Path, **options: Any) -> bool:  # root may read everything
+        if path.parent == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path, **options)
+
+    monkeypatch.setattr(Path, "exists", refused)
+    states = [(path.name, summary_of(path)) for path in run_folders(str(tmp_path))]
+    assert [(name, summary.state) for name, summary in states] == [("a", "finished"), ("c", "damaged")]
+    assert states[1][1].fault == f"{closed}/config.yaml cannot be read: Permission denied"
+
+
 def damage(run: RunDirectory, what: str) -> None:
     if what == "no config":
         run.config.unlink()
@@ -99,6 +135,16 @@ def damage(run: RunDirectory, what: str) -> None:
         run.metrics.write_text('{"evaluations": [')
     elif what == "other metrics":
         run.metrics.write_text('{"evaluations": [{"step": "1"}]}')
+    elif what == "aliases":
+        run.config.write_text("training: &t {steps: 3}\nmore: [*t, *t]\n...\n")
+    elif what == "no name":
+        run.config.write_text("training: {steps: 3}\ntask: [a]\n...\n")
+    elif what == "no best step":
+        run.metrics.write_text('{"best_step": null, "best_score": 1.5, "evaluations": []}')
+    elif what == "deep":
+        run.metrics.write_text("[" * 100_000)
+    elif what == "huge":
+        run.metrics.write_text('{"evaluations": [{"step": 1' + 400 * "0" + ', "seconds": 1}]}')
     elif what == "no weights":
         run.weights.unlink()
 
@@ -108,11 +154,16 @@ def damage(run: RunDirectory, what: str) -> None:
     [
         ("no config", "a: config.yaml is missing; copy it from a run with the same settings"),
         ("cut config", "a/config.yaml: damaged: its last line should be '...'"),
-        ("no YAML", "a/config.yaml: damaged: while parsing"),
+        ("no YAML", "a/config.yaml:2: not YAML: "),
         ("no training", "a/config.yaml: damaged: it has no section `training`"),
         ("text for steps", "a/config.yaml: damaged: training.steps is 'many', expected a number"),
         ("cut metrics", "a/metrics.json is damaged: Expecting value"),
         ("other metrics", "a/metrics.json is damaged: expected evaluations, each with its step and seconds"),
+        ("aliases", "a/config.yaml:2: alias *t: write the value out instead"),
+        ("no name", "a/config.yaml: damaged: task is no name"),
+        ("no best step", "a/metrics.json is damaged: expected evaluations, each with its step and seconds"),
+        ("deep", "a/metrics.json is damaged: "),
+        ("huge", "a/metrics.json is damaged: expected evaluations, each with its step and seconds"),
         ("no weights", "a: model.weights.h5 is missing; the training has not reached its first evaluation, or"),
     ],
 )
@@ -249,8 +300,23 @@ def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
     assert not (tmp_path / "mine.md").exists()
     with pytest.raises(UserError, match=r"a: a folder, expected a file to write; give --output .*a/report\.md"):
         write_report(str(run.path), str(run.path))
+    with pytest.raises(UserError, match=r"curves\.svg: a picture, expected a report's name: give --output curves\.md$"):
+        write_report(str(run.path), str(run.path / "curves.svg"))
     with pytest.raises(UserError, match=r"none/x\.html: cannot be written: No such file or directory; give another"):
         write_report(str(run.path), str(tmp_path / "none" / "x.html"))
+
+
+def test_counts_are_no_curves(tmp_path: Path) -> None:
+    run = reported(tmp_path)
+    metrics = json.loads(run.metrics.read_text())
+    for entry in metrics["evaluations"]:
+        entry.update(examples=900, words=9000, train_loss=1.0)
+    run.metrics.write_text(json.dumps(metrics))
+    with run.curve.open("a") as file:
+        file.write('{"step": 125, "train/loss": 1' + 400 * "0" + "}\n")
+    charts = read_report(run).charts
+    assert list(charts) == ["loss", "validation, bleu"]
+    assert [step for step, _ in charts["loss"]["train/loss"]] == [25, 50, 75, 100]
 
 
 def test_a_report_of_no_run(tmp_path: Path) -> None:

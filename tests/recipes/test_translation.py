@@ -20,6 +20,7 @@ from keras_transformer.cli.discovery import RECIPES, config_names, recipe_names
 from keras_transformer.config import parse_config, save_config
 from keras_transformer.errors import UserError
 from keras_transformer.recipe_kit import make_run
+from keras_transformer.recipe_kit.run import _find_run
 from keras_transformer.recipes.translation import Config, settle
 
 # Keras 3.15 turns TensorFlow variables into arrays in a way that NumPy 2 warns of.
@@ -107,6 +108,7 @@ def test_the_run_directory_is_complete(trained: Path) -> None:
         "model.weights.h5",
         "metrics.json",
         "samples.txt",
+        "training.lock",
         "data/validation.jsonl",
         "data/test.jsonl",
         "data/train/source.ids.npy",
@@ -217,9 +219,20 @@ def test_a_short_training_has_a_short_warm_up_and_keeps_it_when_resumed(tmp_path
     longer = parse_config(Config, None, ["--training.steps", "9000", "--run", str(tmp_path), "--resume"])
     assert settle(longer).training.warmup_steps == 25
     make_run(settle(longer), untouched)  # it is the same training
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-00000060.npz").touch()
     given = replace(longer, training=replace(longer.training, warmup_steps=50))
     with pytest.raises(UserError, match=r"was trained with training\.warmup_steps 25, not 50; to resume, leave it "):
         make_run(settle(given), untouched)
+    before = (tmp_path / "config.yaml").read_text()
+    for steps, message in (
+        (20, r"^training\.steps is 20, expected at least the warm-up of .*, which has 25 steps$"),
+        (30, r"^training\.steps is 30, but .* stands at step 60 already: give more to train it further$"),
+    ):
+        flags = ["--training.steps", str(steps), "--run", str(tmp_path), "--resume"]
+        with pytest.raises(UserError, match=message):
+            make_run(settle(parse_config(Config, None, flags)), untouched)
+    assert (tmp_path / "config.yaml").read_text() == before
 
 
 def test_a_run_of_before_a_number_was_new_is_resumed(tmp_path: Path) -> None:
@@ -230,6 +243,44 @@ def test_a_run_of_before_a_number_was_new_is_resumed(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(saved, explicit_end=True))
     make_run(config, untouched)
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["model"]["copy"] is False
+
+
+def test_before_the_first_checkpoint_the_training_may_change(tmp_path: Path) -> None:
+    """As after a divergence, which advises a lower rate."""
+    config = settle(parse_config(Config, None, ["--run", str(tmp_path)]))
+    save_config(config, tmp_path / "config.yaml")
+    now = parse_config(Config, None, ["--run", str(tmp_path), "--resume", "--training.learning_rate", "1e-5"])
+    make_run(settle(now), untouched)
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["training"]["learning_rate"] == 1e-5
+    for flag, message in (
+        ("training.piece_dropout", r"training\.piece_dropout 0\.0, not 0\.5"),
+        ("fold", "fold none, n"),
+    ):
+        other = [f"--{flag}", "0.5"] if flag != "fold" else ["--data", "x.tsv", "--fold", "1/3"]
+        with pytest.raises(UserError, match=message):
+            make_run(settle(parse_config(Config, None, ["--run", str(tmp_path), "--resume", *other])), untouched)
+
+
+def test_what_the_device_cannot_do_leaves_no_run(
+    tmp_path: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = train_error(capsys, tmp_path / "run", "--data", corpus, "--training.devices", "64")
+    assert "training.devices is 64, but this host has" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_host_with_another_config_is_refused(tmp_path: Path) -> None:
+    flags = ["--run", str(tmp_path), "--training.batch_tokens", "999", "--training.hosts", "a:1", "b"]
+    save_config(settle(parse_config(Config, None, flags)), tmp_path / "config.yaml")
+    second = settle(parse_config(Config, None, [*flags, "--training.host", "1"]))
+    assert _find_run(second).path == tmp_path
+    other = replace(second, training=replace(second.training, learning_rate=1.0), vocabulary_size=99)
+    message = (
+        r"^host 1 differs from host 0, which has vocabulary_size none, not 99, and training\.learning_rate [0-9.]+, "
+        r"not 1\.0; start all hosts with the same config and flags, host and devices apart$"
+    )
+    with pytest.raises(UserError, match=message):
+        _find_run(other)
 
 
 def test_resume_with_another_config(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

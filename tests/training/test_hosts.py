@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from keras_transformer.data import Seq2SeqBatches
 from keras_transformer.errors import UserError
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.training import RunDirectory, TrainingConfig, together
+from keras_transformer.training.hosts import _lost
+from keras_transformer.training.meeting_point import check_own, wait_for
 
 SCRIPT = Path(__file__).with_name("two_hosts.py")
 
@@ -30,12 +33,15 @@ def data(make_batches: Callable[..., Seq2SeqBatches]) -> Path:
     return Path(make_batches().sides[0].ids.filename).parent  # type: ignore[attr-defined]  # a memory map
 
 
-def hosts(count: int, data: Path, run: Path, steps: int = 20, die_at: int = 0) -> list[tuple[int, str, str]]:
-    """Runs so many hosts, the last of which dies, and returns status, output and errors of each."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    addresses = [f"127.0.0.1:{port}", "127.0.0.1"][: 2 * (count - 1)]
+        return int(free.getsockname()[1])
+
+
+def hosts(count: int, data: Path, run: Path, steps: int = 20, die_at: int = 0) -> list[tuple[int, str, str]]:
+    """Runs so many hosts, the last of which dies, and returns status, output and errors of each."""
+    addresses = [f"127.0.0.1:{free_port()}", "127.0.0.1"][: 2 * (count - 1)]
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "KERAS_BACKEND": "jax"}
     processes = []
     for host in range(count):
@@ -50,7 +56,7 @@ def hosts(count: int, data: Path, run: Path, steps: int = 20, die_at: int = 0) -
 def found(ends: list[tuple[int, str, str]]) -> list[dict[str, Any]]:
     for status, _, errors in ends:
         assert status == 0, errors[-3000:]
-    return [json.loads(output.splitlines()[-1]) for _, output, _ in ends]
+    return [json.loads(output) for _, output, _ in ends]  # the result alone: what Gloo says is no part of it
 
 
 @pytest.mark.slow
@@ -90,6 +96,8 @@ def test_hosts_need_jax() -> None:
     [
         ({"hosts": ["a:1"]}, r"^hosts is \['a:1'\], expected two or more, or none$"),
         ({"hosts": ["a", "b"]}, r"^hosts is \['a', 'b'\], expected the first with a port, such as 10.0.0.1:9876$"),
+        ({"hosts": ["a:²", "b"]}, r"^hosts is \['a:²', 'b'\], expected the first with a port, such as 10.0.0.1:9876$"),
+        ({"hosts": ["a:65536", "b"]}, r"^hosts is .*, expected the first with a port, such as 10.0.0.1:9876$"),
         ({"hosts": ["a:1", "b"], "host": 2}, r"^host is 2, expected 0 to 1, for there are 2 hosts$"),
         ({"host": 1}, r"^host is 1, expected 0, for there are no hosts$"),
         ({"hosts": ["a:1", "b"], "batch_tokens": "auto"}, r"^batch_tokens is 'auto', expected a number with several"),
@@ -98,3 +106,39 @@ def test_hosts_need_jax() -> None:
 def test_fields_that_cannot_be(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         TrainingConfig(**fields)
+
+
+def test_the_first_host_tries_its_address() -> None:
+    check_own(f"127.0.0.1:{free_port()}")
+    check_own(f"localhost:{free_port()}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = rf"^host 0 cannot listen at port {port}: .*; give the first of training\.hosts another port$"
+        with pytest.raises(UserError, match=message):
+            check_own(f"127.0.0.1:{port}")
+    with pytest.raises(
+        UserError, match=r"^host 0 does not reach itself at nowhere\.invalid:\d+: .*; the first of trai"
+    ):
+        check_own(f"nowhere.invalid:{free_port()}")
+
+
+def test_the_others_wait_for_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    with pytest.raises(
+        UserError, match=rf"^host 1 does not reach host 0 at 127\.0\.0\.1:{port} in 0 s: Connection ref"
+    ):
+        wait_for(f"127.0.0.1:{port}", 1, 0)
+    servers = []
+    later = threading.Timer(1.5, lambda: servers.append(socket.create_server(("127.0.0.1", port))))
+    later.start()
+    wait_for(f"127.0.0.1:{port}", 1, 60)
+    later.join()
+    servers[0].close()
+    assert capsys.readouterr().err == f"waiting for host 0 at 127.0.0.1:{port} (Connection refused)\n"
+
+
+def test_a_reason_that_repeats_itself_is_told_once() -> None:
+    config = TrainingConfig(hosts=["a:1", "b"])
+    told = _lost(config, "UNKNOWN: Error dispatching computation: Error dispatching computation: Gloo failed")
+    assert told.startswith("host 0 has lost another of the 2 (Gloo failed); what was saved is intact: start all of ")
+    assert "(no sign)" in _lost(config, "no sign")

@@ -279,6 +279,40 @@ def test_gradients_of_a_panel_are_of_the_batches_of_the_step(
     assert not np.array_equal(found[1], next(batches.from_step(3))[1])
 
 
+def test_files_of_a_run_that_are_not_its_own(fresh: Callable[..., Trained], tmp_path: Path) -> None:
+    run = fresh(tmp_path, replace(CONFIG, steps=10)).run
+    run.metrics.write_text("{}")
+    with pytest.raises(UserError, match=rf"^{run.metrics} is damaged: expected evaluations, each with its step and s"):
+        fresh(tmp_path)
+    run.metrics.unlink()
+    (saved,) = checkpoints(run.checkpoints)[-1:]
+    with np.load(saved) as arrays:
+        other = dict(arrays)
+    other["state.json"] = np.array(json.dumps({**json.loads(str(other["state.json"])), "epoch": 3}))
+    np.savez(saved, **other)
+    message = rf"^{saved}: its state is of another version \(.*'epoch'\), expected step, seconds, "
+    with pytest.raises(UserError, match=message):
+        fresh(tmp_path)
+
+
+def test_a_score_that_is_no_number_is_null(fresh: Callable[..., Trained], tmp_path: Path) -> None:
+    run = fresh(tmp_path, replace(CONFIG, steps=10), scores=(float("nan"),)).run
+    text = run.metrics.read_text()
+    assert "NaN" not in text
+    metrics = json.loads(text)
+    assert (metrics["best_score"], metrics["evaluations"][0]["bleu"]) == (None, None)
+
+
+def test_one_process_trains_a_run(fresh: Callable[..., Trained], tmp_path: Path) -> None:
+    with (
+        RunDirectory(tmp_path).training(),
+        pytest.raises(UserError, match=r"is being trained by another process: wait"),
+    ):
+        fresh(tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+    assert fresh(tmp_path, replace(CONFIG, steps=10)).progress.step == 10
+
+
 def test_patience(fresh: Callable[..., Trained], tmp_path: Path) -> None:
     config = replace(CONFIG, evaluate_every=2, patience=2)
     stopped = fresh(tmp_path, config, scores=(1.0, 3.0, 2.0, 3.0, 9.0))
@@ -381,8 +415,9 @@ def test_a_training_that_diverges_ends_with_advice(
     with pytest.raises(UserError) as caught:
         fresh(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: training diverged {found} is intact; try a lower training.learning_rate (now 0.01), a longer "
-        "training.warmup_steps (now 10), or training.step_back 3, which goes back to it by itself"
+        f"{tmp_path}: training diverged {found} is intact: go on with --resume --training.step_back 3, which lowers "
+        "the rate, or begin another run with a lower training.learning_rate (now 0.01), a longer training.warmup_steps "
+        "(now 10)"
     )
 
 
@@ -405,7 +440,7 @@ def test_a_training_that_diverges_steps_back(
     assert float(resumed.model.optimizer.learning_rate) == pytest.approx(lowered, rel=1e-5)
 
     poison(monkeypatch, after=3, times=2)
-    with pytest.raises(UserError, match=r"the loss is nan, after it went back 1 of 1 times; step-00000000.npz is int"):
+    with pytest.raises(UserError, match=r"the loss is nan, after it went back 1 of 1 times; step-00000000.npz is i"):
         fresh(tmp_path / "lost", replace(config, step_back=1))
 
 
@@ -427,7 +462,10 @@ def test_a_training_that_diverges_again_at_once_steps_further_back(
 
 def test_a_training_that_explodes_at_once_ends(fresh: Callable[..., Trained], tmp_path: Path) -> None:
     config = replace(CONFIG, learning_rate=3000.0, warmup_steps=1, clip_norm=None, schedule="constant", averaging=None)
-    message = r"training diverged between steps 0 and 7: the loss is .*, where guessing has 2\.48; there is no c"
+    message = r"training diverged between steps 0 and 7: the loss is .*, where guessing has 2\.48; there is "
+    message += (
+        r"no checkpoint yet: begin again with --resume and a lower training\.learning_rate \(now 3000\), a longer "
+    )
     with pytest.raises(UserError, match=message):
         fresh(tmp_path, config)
 

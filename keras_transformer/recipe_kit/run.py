@@ -19,7 +19,7 @@ from keras_transformer.training.config import BlocksConfig
 
 Config = TypeVar("Config", bound=RecipeConfig)
 
-MAY_CHANGE = (  # of a run that is resumed
+MAY_CHANGE: tuple[str, ...] = (  # of a run that is resumed
     "run",
     "resume",
     "steps",

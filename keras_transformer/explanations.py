@@ -195,15 +195,21 @@ def plain(found: Explanation, most: int = 8) -> str:
     )
 
 
-def write_page(path: str, explanations: Iterable[Explanation]) -> None:
-    """Writes explanations as one HTML file that needs no other, with what the method cannot tell."""
+def write_page(path: str, explanations: Iterable[Explanation], mark: str = "") -> None:
+    """Writes explanations as one HTML file that needs no other, with what the method cannot tell.
+
+    Args:
+        path: of the file.
+        explanations: in order.
+        mark: a comment for the file's first lines, by which it is known.
+    """
     found = list(explanations)
     parts = [f"<p><b>{html.escape(one.label)}</b> {one.probability:.3f}<br>{_marked(one)}</p>" for one in found]
     parts += [
         f"<p><small>{html.escape(LIMITS[name])}</small></p>" for name in dict.fromkeys(one.method for one in found)
     ]
     head = f"<meta charset='utf-8'><title>Explanations</title><style>{STYLE}</style>"
-    page = f"<!DOCTYPE html>\n<html lang='en'><head>{head}"
+    page = f"<!DOCTYPE html>\n{mark}\n<html lang='en'><head>{head}"
     with replacing(path, "w") as file:
         file.write("\n".join([f"{page}</head><body>", *parts, "</body></html>\n"]))
 

@@ -158,7 +158,8 @@ def predict(arguments: argparse.Namespace) -> int:
     groups: Iterable[list[bytes]] = [[os.fsencode(text) for text in arguments.text]]
     if not arguments.text:
         groups = read_groups(standard_input())
-    answers = Answers(lines, warn, "text" if arguments.text else "line", skip_empty=not arguments.json)
+    unit, unanswered = "text" if arguments.text else "line", "null" if arguments.json else ""
+    answers = Answers(lines, warn, unit, skip_empty=not arguments.json, unanswered=unanswered)
     for group in answers.to(groups):
         write_lines(group)
     if explanations is not None:

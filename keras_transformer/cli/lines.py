@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 GROUP = 64  # lines handed to the model at once: enough to fill a batch, few enough to see the output grow
+_EXHAUSTED = "RESOURCE_EXHAUSTED"  # so JAX tells it
 
 
 def read_groups(stream: io.BufferedIOBase) -> Iterator[list[bytes]]:
@@ -34,6 +35,7 @@ class Answers:
         warn: is told of what is strange, line numbers being those of the whole input.
         unit: what a line is called in a warning.
         skip_empty: whether an empty line has an empty answer, which the model is not asked for.
+        unanswered: the answer to a line that is too long for the memory.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class Answers:
         warn: Callable[[str], None],
         unit: str = "line",
         skip_empty: bool = True,
+        unanswered: str = "",
     ) -> None:
         self.predict = predict
         self.warn = warn
         self.unit = unit
         self.skip_empty = skip_empty
+        self.unanswered = unanswered
 
     def to(self, groups: Iterable[list[bytes]]) -> Iterator[list[str]]:
         """Yields the answers to the lines of each group, in order."""
@@ -71,9 +75,20 @@ class Answers:
         return text.removeprefix("\ufeff") if number == 1 else text
 
     def ask(self, texts: dict[int, str]) -> list[list[str]]:
+        """Returns the model's answers; where the memory does not do for all texts at once, one by one."""
+        try:
+            return self._asked(texts) if texts else []
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        if len(texts) > 1:
+            return [answer for number in texts for answer in self.ask({number: texts[number]})]
+        (number,) = texts
+        self.warn(f"{self.unit} {number}: not answered: it is too long for the memory; cut it, or give --cut")
+        return [[self.unanswered]]
+
+    def _asked(self, texts: dict[int, str]) -> list[list[str]]:
         """Returns the model's answers; "text 1" in its warnings becomes the number of that line."""
-        if not texts:
-            return []
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             answers = list(self.predict(list(texts.values())))
@@ -82,3 +97,8 @@ class Answers:
             place = re.compile(r"^text (\d+)")
             self.warn(place.sub(lambda found: f"{self.unit} {numbers[int(found[1]) - 1]}", str(warning.message)))
         return answers
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Returns whether an error of any backend says that there is no memory for something."""
+    return isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__ or _EXHAUSTED in str(error)

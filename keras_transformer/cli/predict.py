@@ -7,15 +7,16 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from keras_transformer.cli.discovery import is_artifact
+from keras_transformer.cli.outputs import check_output
 from keras_transformer.cli.search_flags import AlignFlags, named_as_given
 from keras_transformer.errors import UserError
 from keras_transformer.generation.options import GREEDY, SearchOptions
 from keras_transformer.predictors.interface import Predictor
 
+PAGE_MARK = "<!-- keras-transformer explanations -->"  # a file that holds it may be written again
 Lines = Callable[[list[str]], list[list[str]]]  # texts -> for each the lines to print
 OF_A_FILE = ("n_best", "samples", "seed", "temperature")  # what can be asked of a file; the rest was set at export
 
@@ -69,9 +70,7 @@ def check_explain(arguments: argparse.Namespace) -> None:
     if arguments.html is not None:
         if arguments.explain is None:
             raise UserError("--html is what --explain writes: give --explain gradient or --explain attention too")
-        folder = Path(arguments.html).absolute().parent
-        if not folder.is_dir():
-            raise UserError(f"--html: no folder {str(folder)!r} to write {arguments.html!r} in")
+        check_output("--html", arguments.html, PAGE_MARK)
     if arguments.explain is not None and is_artifact(arguments.path):
         raise UserError(f"--explain: {arguments.path} is an exported model; explanations need the run it was made of")
 
@@ -107,7 +106,7 @@ def write_explanations(path: str, found: list[Any]) -> None:
     """Writes the page of explanations."""
     from keras_transformer import explanations
 
-    explanations.write_page(path, found)
+    explanations.write_page(path, found, PAGE_MARK)
 
 
 def refuse_search(search: SearchOptions | None, why: str = " is for models that write text; this one does not") -> None:

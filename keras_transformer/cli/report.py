@@ -12,6 +12,7 @@ from typing import Any
 from keras_transformer import _markdown
 from keras_transformer._files import replacing
 from keras_transformer.cli.charts import Point, chart, chart_sheet
+from keras_transformer.cli.outputs import check_own
 from keras_transformer.cli.runs import RunSummary, read_metrics, read_summary, scores_of
 from keras_transformer.errors import UserError
 from keras_transformer.training.curve import read_curve
@@ -90,8 +91,7 @@ def write_report(folder: str, output: str | None = None, format: str | None = No
 def _check_free(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"{path}: a folder, expected a file to write; give --output {path / 'report.md'}")
-    if path.exists() and MARK.encode() not in path.read_bytes()[:200]:
-        raise UserError(f"{path} exists already and is no report; give another --output")
+    check_own(path, MARK, f"{path} exists already and is no report; give another --output")
 
 
 def read_report(run: RunDirectory) -> Report:

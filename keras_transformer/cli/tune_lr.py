@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from keras_transformer._files import write_json
+from keras_transformer.cli.outputs import check_output
+from keras_transformer.cli.values import count, rate
 from keras_transformer.errors import UserError
 from keras_transformer.training.sweep import Sweep
 
@@ -20,24 +21,11 @@ def add_sweep_flags(parser: argparse.ArgumentParser) -> None:
         f"learning rate of the first step (default: {Sweep.lowest:g})",
         f"of the last (default: {Sweep.highest:g})",
     )
-    parser.add_argument("--lowest", metavar="RATE", type=_rate, default=Sweep.lowest, help=first)
-    parser.add_argument("--highest", metavar="RATE", type=_rate, default=Sweep.highest, help=last)
+    parser.add_argument("--lowest", metavar="RATE", type=rate, default=Sweep.lowest, help=first)
+    parser.add_argument("--highest", metavar="RATE", type=rate, default=Sweep.highest, help=last)
     steps = f"steps from one to the other (default: {Sweep.steps})"
-    parser.add_argument("--sweep-steps", metavar="N", type=_count, default=Sweep.steps, help=steps)
+    parser.add_argument("--sweep-steps", metavar="N", type=count, default=Sweep.steps, help=steps)
     parser.add_argument("--output", metavar="FILE", help="write the curve there as JSON")
-
-
-def _rate(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
-    return int(text)
 
 
 def tune(recipe: Any, config: Any, options: argparse.Namespace) -> None:
@@ -46,14 +34,17 @@ def tune(recipe: Any, config: Any, options: argparse.Namespace) -> None:
     Raises:
         UserError: an option makes no sense, or the recipe or the test refuses.
     """
-    if options.output is not None and not Path(options.output).absolute().parent.is_dir():
-        raise UserError(f"--output: no folder {str(Path(options.output).parent)!r} to write {options.output!r} in")
-    found = recipe.tune_learning_rate(config, Sweep(options.lowest, options.highest, options.sweep_steps))
     if options.output is not None:
-        write_json(options.output, vars(found))
+        check_output("--output", options.output)
+    found = recipe.tune_learning_rate(config, Sweep(options.lowest, options.highest, options.sweep_steps))
     print("\n".join(table(found.rates, found.smoothed)))
     print(f"\nThe loss was lowest at {found.rates[found.smoothed.index(min(found.smoothed))]:.2g}. Try a tenth of it:")
     print(f"  --training.learning_rate {found.suggestion:.2g}")
+    if options.output is not None:
+        try:
+            write_json(options.output, vars(found))
+        except OSError as error:
+            raise UserError(f"--output: {options.output} cannot be written: {error.strerror}") from None
 
 
 def table(rates: list[float], losses: list[float], rows: int = ROWS) -> list[str]:

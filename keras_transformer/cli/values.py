@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from keras_transformer.cli.discovery import listed
 from keras_transformer.errors import close_matches
@@ -10,7 +11,7 @@ from keras_transformer.export.precisions import PRECISIONS, TRAINED
 
 
 def count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
+    if re.fullmatch("[0-9]{1,18}", text) is None or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)
 
@@ -44,7 +45,7 @@ def points(text: str) -> float:
 
 
 def port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+    if re.fullmatch("[0-9]{1,5}", text) is None or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 65535, got {text!r}")
     return int(text)
 

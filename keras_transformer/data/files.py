@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -83,8 +84,18 @@ def read_lines(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterato
 
 
 def picked(columns: Sequence[str] | None) -> list[str | int] | None:
-    """Returns columns as they were typed, those that are digits as numbers from 0."""
-    return None if columns is None else [int(name) if name.isdigit() else name for name in columns]
+    """Returns columns as they were typed, those that are digits as numbers from 0.
+
+    Raises:
+        UserError: one is given twice.
+    """
+    if columns is None:
+        return None
+    found = [int(name) if re.fullmatch("[0-9]{1,9}", name) else name for name in columns]
+    for column in found:
+        if found.count(column) > 1:
+            raise UserError(f"columns is {list(columns)}, expected each once: {column!r} is given twice")
+    return found
 
 
 def _missing(path: Path, known_names: Iterable[str]) -> str:

@@ -71,6 +71,7 @@ class RecipeConfig:
     def __post_init__(self) -> None:
         if isinstance(self.data, list) and len(self.data) == 1:
             self.data = self.data[0]
+        picked(self.columns)  # raises if they cannot be
         self._check_mixing()
         self._check_fold()
         for spec in self.named:

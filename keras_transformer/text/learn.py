@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 DEFAULT_VOCABULARY_SIZE = 8000
+LARGEST_VOCABULARY = 1_000_000  # the trainer takes room for all of it before it begins
+LONGEST_WORD = 512  # characters that are learned from as one: the time that a word takes is quadratic in them
+LONG_WORD = re.compile(rf"(\S{{{LONGEST_WORD}}})")
 
 
 def learn_pieces(texts: Iterable[str], vocabulary_size: int | None = None) -> BytePieceTokenizer:
@@ -26,7 +30,8 @@ def learn_pieces(texts: Iterable[str], vocabulary_size: int | None = None) -> By
             gives, up to `DEFAULT_VOCABULARY_SIZE` (8,000).
 
     Raises:
-        UserError: there is no text, or it gives fewer ids than were asked for, or fewer than 260 were asked for.
+        UserError: there is no text, or it gives fewer ids than were asked for, or fewer than 260 were asked for,
+            or more than 1,000,000.
 
     Example:
         ```python
@@ -41,6 +46,8 @@ def learn_pieces(texts: Iterable[str], vocabulary_size: int | None = None) -> By
             f"vocabulary_size {vocabulary_size} is too small: {FIRST_BYTE_ID} special ids and the 256 bytes take "
             f"{FIRST_LEARNED_ID}; set it to {FIRST_LEARNED_ID + 1} or more"
         )
+    if vocabulary_size is not None and vocabulary_size > LARGEST_VOCABULARY:
+        raise UserError(f"vocabulary_size {vocabulary_size} is too large: {LARGEST_VOCABULARY:,} is the most")
     learned = _pieces(train_bpe(texts, DEFAULT_VOCABULARY_SIZE if vocabulary_size is None else vocabulary_size))
     tokenizer = BytePieceTokenizer(learned)
     given = tokenizer.vocabulary_size
@@ -77,11 +84,18 @@ def _pieces(bpe: Tokenizer) -> list[bytes]:
 
 
 def _sound(texts: Iterable[str]) -> Iterator[str]:
-    """Passes the texts on, lone surrogates replaced (the trainer cannot take them); refuses to end without text."""
+    """Passes the texts on, lone surrogates replaced (the trainer cannot take them), cut inside very long words.
+
+    Refuses to end without text.
+    """
     empty = True
     for text in texts:
         empty = empty and not text
-        yield text.encode("utf-8", "replace").decode("utf-8")
+        sound = text.encode("utf-8", "replace").decode("utf-8")
+        if len(sound) <= LONGEST_WORD:
+            yield sound
+        else:
+            yield from filter(None, LONG_WORD.split(sound))
     if empty:
         raise UserError("there is no text to learn a vocabulary from: every line is empty")
 

@@ -289,6 +289,9 @@ class TrainingConfig:
         for name in ("minutes", "clip_norm", "patience", "length_multiple"):
             value = getattr(self, name)
             refuse_unless(value is None or value > 0, name, value, "more than 0, or none")
+        refuse_unless(
+            (self.length_multiple or 1) <= 2**20, "length_multiple", self.length_multiple, "at most 1,048,576"
+        )
         refuse_unless(self.r_drop >= 0, "r_drop", self.r_drop, "0 or more")
         refuse_unless(0 <= self.seed < 2**32, "seed", self.seed, "0 or more, and less than 2 to the power of 32")
         refuse_unless(self.warm_up() > 0, "warmup_steps", self.warmup_steps, "1 or more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from keras_transformer.errors import refuse_unless
@@ -26,7 +27,8 @@ class Sweep:
     def __post_init__(self) -> None:
         refuse_unless(self.lowest > 0, "lowest", self.lowest, "more than 0")
         refuse_unless(self.highest > self.lowest, "highest", self.highest, f"more than lowest, {self.lowest:g}")
-        refuse_unless(self.steps >= FEWEST_POINTS, "steps", self.steps, f"{FEWEST_POINTS} or more")
+        refuse_unless(self.highest < math.inf, "highest", self.highest, "a finite number")
+        refuse_unless(self.steps >= FEWEST_POINTS, "steps of the sweep", self.steps, f"{FEWEST_POINTS} or more")
 
     def rate(self, step: int) -> float:
         """Returns the rate of a step, counted from 0."""

@@ -93,6 +93,10 @@ class Config(kit.RecipeConfig):
         wanted = "the columns of the text and of one number or more" if self.kind == "regression" else "text and label"
         good = self.columns is None or len(self.columns) == 2 or (self.kind == "regression" and len(self.columns) > 2)
         refuse_unless(good, "columns", self.columns, wanted)
+        wanted = (
+            f"no number column called {TEXT!r}, as the text is: give its number from 0, or another name in the file"
+        )
+        refuse_unless(self.names.count(TEXT) == 1, "columns", self.columns, wanted)
         super().__post_init__()
 
     @property

@@ -63,7 +63,9 @@ class Config(kit.RecipeConfig):
 
     def __post_init__(self) -> None:
         self.check_counts("max_length")
-        good = self.columns is None or (len(self.columns) == 2 and all(column.isdigit() for column in self.columns))
+        good = self.columns is None or (
+            len(self.columns) == 2 and all(isinstance(one, int) for one in self.picked or ())
+        )
         refuse_unless(good, "columns", self.columns, "two numbers from 0, of the word and of its tag")
         super().__post_init__()
 

@@ -19,7 +19,7 @@ import pytest
 import keras_transformer
 from keras_transformer._quiet import without_noise
 from keras_transformer.cli import discovery, main
-from keras_transformer.cli.lines import GROUP, read_groups
+from keras_transformer.cli.lines import GROUP, Answers, is_out_of_memory, read_groups
 from keras_transformer.config import describe, fields_of
 from keras_transformer.errors import UserError
 
@@ -539,6 +539,27 @@ def test_an_answer_with_line_ends_stays_one_line(
     use_model(monkeypatch, lambda path: stand_in)
     assert main(["predict", run, "a", "b"]) == 0
     assert capfd.readouterr().out == "a a\nb b\n"
+
+
+@pytest.mark.parametrize("unanswered", ["", "null"])
+def test_a_line_that_is_too_long_for_the_memory_is_left_out(unanswered: str) -> None:
+    def predict(texts: list[str]) -> list[list[str]]:
+        if sum(map(len, texts)) > 30:
+            raise MemoryError
+        return [[text.upper()] for text in texts]
+
+    told: list[str] = []
+    answers = Answers(predict, told.append, unanswered=unanswered)
+    assert list(answers.to([[b"one", 40 * b"two", b"three"], [b"four"]])) == [["ONE", unanswered, "THREE"], ["FOUR"]]
+    assert told == ["line 2: not answered: it is too long for the memory; cut it, or give --cut"]
+
+
+def test_errors_of_memory_are_told_from_others() -> None:
+    import tensorflow as tf
+
+    assert is_out_of_memory(tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))
+    assert is_out_of_memory(RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 4 bytes"))
+    assert not is_out_of_memory(ValueError("no such label"))
 
 
 def test_lines_are_read_as_they_arrive() -> None:

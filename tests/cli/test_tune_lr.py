@@ -60,9 +60,15 @@ def test_the_table() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--lowest", "much"], "argument --lowest: expected a number, got 'much' (see `keras-transformer tune-lr tran"),
-        (["--sweep-steps", "3"], "steps is 3, expected 20 or more"),
-        (["--sweep-steps", "1.5"], "argument --sweep-steps: expected a whole number, got '1.5'"),
+        (
+            ["--lowest", "much"],
+            "argument --lowest: expected a number above 0, got 'much' (see `keras-transformer tune-lr tran",
+        ),
+        (["--sweep-steps", "3"], "steps of the sweep is 3, expected 20 or more"),
+        (["--sweep-steps", "1.5"], "argument --sweep-steps: expected a whole number above 0, got '1.5'"),
+        (["--highest", "inf"], "argument --highest: expected a number above 0, got 'inf'"),
+        (["--output", ""], "--output: '' is no name, expected a file to write"),
+        (["--output", "."], "--output: '.' is a folder, expected a file to write"),
         (["--highest", "1e-9"], "highest is 1e-09, expected more than lowest, 1e-05"),
         (["--output", "no/such/curve.json"], "--output: no folder 'no/such' to write 'no/such/curve.json' in"),
         (["--dta", "x"], "unknown flag '--dta'. Did you mean '--data' or"),

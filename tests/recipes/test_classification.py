@@ -273,6 +273,15 @@ def test_labels_keep_their_numbers() -> None:
         ({"adversarial": -1.0}, "adversarial is -1.0, expected 0 or more"),
         ({"data": "x.csv", "columns": ["text"]}, "columns is .'text'., expected text and label"),
         ({"data": "multi30k"}, "data is 'multi30k', a public set for translation, not classification"),
+        (
+            {"kind": "regression", "data": "x.csv", "columns": ["body", "text"]},
+            "columns is .'body', 'text'., expected no number column called 'text', as the text is: give its number",
+        ),
+        (
+            {"kind": "regression", "data": "x.csv", "columns": ["a", "b", "b"]},
+            "columns is .'a', 'b', 'b'., expected each once: 'b' is given twice",
+        ),
+        ({"data": "x.csv", "columns": ["1", "01"]}, "expected each once: 1 is given twice"),
         ({"label_separator": ""}, "label_separator is '', expected one character or more"),
     ],
 )

@@ -137,6 +137,7 @@ def test_frozen_weights_have_no_place_in_the_optimizer(trained: Path) -> None:
         (["--mixing_temperature", "0"], "mixing_temperature is 0.0, expected more than 0"),
         (["--training.piece_dropout", "1"], "piece_dropout is 1.0, expected at least 0 and less than 1"),
         (["--training.curriculum_steps", "-1"], "curriculum_steps is -1, expected 0 or more"),
+        (["--training.length_multiple", "9" * 21], "expected at most 1,048,576"),
         (["--training.length_multiple", "0"], "length_multiple is 0, expected more than 0, or none"),
         (["--training.freeze", "encodr_0"], "freeze: no weight matches 'encodr_0'. Did you mean 'encoder_0'"),
         (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -85,6 +87,11 @@ def test_a_size_without_room_for_a_piece_is_refused(size: int) -> None:
         learn_pieces(["aba"], size)
 
 
+def test_a_size_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^vocabulary_size 1000000000000 is too large: 1,000,000 is the most$"):
+        learn_pieces(["a b a b"], 10**12)
+
+
 @pytest.mark.parametrize("texts", [[], ["", ""]])
 def test_no_text_is_refused(texts: list[str]) -> None:
     with pytest.raises(UserError, match=r"^there is no text to learn a vocabulary from: every line is empty$"):
@@ -95,6 +102,17 @@ def test_pieces_are_no_longer_than_a_tokenizer_allows() -> None:
     tokenizer = learn_pieces(["x" * 200 + " " + "Донаудампфшиффартсгезелльшафт"] * 5)
     assert tokenizer.max_piece_bytes == MAX_PIECE_BYTES
     assert len(tokenizer.encode("x" * 48)) == 2
+
+
+def test_a_word_of_any_length_is_learned_from_in_parts() -> None:
+    """The time that a word takes is quadratic: 300 kB took a minute, and Ctrl-C waited for it."""
+    draw = random.Random(0)
+    word = "".join(draw.choice("abcdefgh") for _ in range(1_000_000))
+    start = time.perf_counter()
+    assert learn_pieces([f"a {word} b"], 1000).vocabulary_size == 1000
+    assert time.perf_counter() - start < 30
+    sentence = " ".join(f"{n * 7919 % 991}" for n in range(3000))  # long, but not in one word
+    assert learn_pieces([sentence, sentence]).pieces == learn_pieces(re.findall(r" ?\d+", sentence) * 2).pieces
 
 
 def test_texts_are_read_once_and_quietly(capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from keras_transformer._quiet import quiet_tensorflow
 from keras_transformer._start import start_quickly
@@ -17,6 +18,8 @@ from keras_transformer.cli.discovery import listed
 from keras_transformer.cli.options import build_parsers
 from keras_transformer.cli.terminal import say, warn
 from keras_transformer.errors import UserError, close_matches
+
+BACKENDS = ("tensorflow", "jax")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,6 +74,19 @@ def _show_warning(message: Warning | str, *place: object, **more: object) -> Non
     warn(str(message))
 
 
+def _check_backend() -> None:
+    """Raises a `UserError` if the environment asks Keras for a backend that is unknown here or not installed.
+
+    Before Keras is imported, which would tell it in the middle of something else.
+    """
+    backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if backend not in BACKENDS:
+        matches = close_matches(backend, BACKENDS)
+        raise UserError(f"KERAS_BACKEND is {backend!r}, expected one of {', '.join(BACKENDS)}.{matches}")
+    if find_spec(backend) is None:
+        raise UserError(f"KERAS_BACKEND is {backend!r}, which is not installed: pip install '.[{backend}]'")
+
+
 # What each command does
 
 
@@ -86,5 +102,6 @@ def _run(argv: Sequence[str]) -> int:
         arguments = commands[name].parse_command(argv[1:])
     except SystemExit:  # argparse has printed the help or the version
         return 0
+    _check_backend()
     quiet_tensorflow()
     return int(arguments.command(arguments))

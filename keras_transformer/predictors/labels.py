@@ -5,6 +5,7 @@ Shapes: b batch, k labels.
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -173,6 +174,8 @@ def load(run: str | os.PathLike[str]) -> TextToLabels:
         if kind not in KINDS or len(labels) != loaded.model.num_labels:
             raise ValueError(f"{loaded.directory.labels.name} does not fit the model")
         temperature, max_length = float(saved.get("temperature", 1.0)), int(loaded.config["max_length"])
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"{loaded.directory.labels.name} has the temperature {temperature}")
         separator = str(loaded.config.get("label_separator", SEPARATOR))
         return TextToLabels(loaded.model, loaded.tokenizer, labels, kind, temperature, max_length, separator=separator)
 

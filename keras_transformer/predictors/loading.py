@@ -7,7 +7,11 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+
+import numpy as np
 
 from keras_transformer.errors import UserError
 from keras_transformer.training.run_directory import RunDirectory
@@ -57,8 +61,7 @@ def load_model(run: str | os.PathLike[str], class_name: str) -> LoadedRun:
     Raises:
         UserError: there is no such run, it has no weights yet, or a file of it is damaged.
     """
-    import yaml
-
+    from keras_transformer._config_sources import plain_content
     from keras_transformer.text.byte_pieces import BytePieceTokenizer
 
     directory = RunDirectory(run)
@@ -69,8 +72,7 @@ def load_model(run: str | os.PathLike[str], class_name: str) -> LoadedRun:
     def make() -> tuple[dict[str, Any], Any]:
         if cls.__name__ != class_name:
             raise ValueError(f"model.json names the class {cls.__name__!r}")
-        config = yaml.safe_load(directory.config.read_text(encoding="utf-8"))
-        return dict(config), cls(**saved["config"], dtype="float32")
+        return dict(plain_content(directory.config)), cls(**saved["config"], dtype="float32")
 
     config, model = unless_damaged(directory, make)
     tokenizer = BytePieceTokenizer.load(directory.tokenizer)
@@ -84,8 +86,38 @@ def load_model(run: str | os.PathLike[str], class_name: str) -> LoadedRun:
             warnings.simplefilter("error", UserWarning)  # Keras warns of weights that it does not find, and goes on
             model.load_weights(directory.weights)
     except (OSError, ValueError, KeyError, UserWarning) as error:
+        _check_same_model(directory.weights, model)
         raise UserError(f"{directory.weights} is damaged or of another model: {_first_line(error)}") from None
     return LoadedRun(directory, config, model, tokenizer)
+
+
+def _check_same_model(weights: Path, model: Any) -> None:
+    """Raises a `UserError` that names the first weight in a file which is not of the model's name and shape, if any."""
+    from keras_transformer.training.checkpoints import check_same_model
+
+    with TemporaryDirectory(prefix="keras-transformer-") as folder:
+        model.save_weights(own := Path(folder) / "own.weights.h5")
+        wanted = _shapes(own)
+    try:
+        saved = _shapes(weights)
+    except (OSError, RuntimeError, KeyError, ValueError):  # damaged
+        return
+    check_same_model(weights, saved, list(wanted.items()))
+
+
+def _shapes(path: Path) -> dict[str, np.ndarray]:
+    """Returns arrays of the names and shapes of those in an HDF5 file, by name; there is nothing in them."""
+    import h5py  # type: ignore[import-untyped]
+
+    found: dict[str, np.ndarray] = {}
+
+    def add(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = np.broadcast_to(np.float32(0), item.shape)
+
+    with h5py.File(path) as file:
+        file.visititems(add)
+    return dict(sorted(found.items()))
 
 
 def unless_damaged(directory: RunDirectory, make: Callable[[], Made]) -> Made:
@@ -94,11 +126,9 @@ def unless_damaged(directory: RunDirectory, make: Callable[[], Made]) -> Made:
     Raises:
         UserError: what it read is not what a run holds.
     """
-    import yaml
-
     try:
         return make()
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{directory.path} is damaged: {type(error).__name__}: {_first_line(error)}") from None
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keras_transformer.recipe_kit.evaluation import evaluation_name as evaluation_name
     from keras_transformer.recipe_kit.evaluation import shorten as shorten
     from keras_transformer.recipe_kit.run import build_model as build_model
+    from keras_transformer.recipe_kit.run import check_patterns as check_patterns
     from keras_transformer.recipe_kit.run import make_run as make_run
     from keras_transformer.recipe_kit.run import new_run as new_run
     from keras_transformer.recipe_kit.run import settle_training as settle_training
@@ -33,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "RecipeConfig": "config",
         "batch_options": "batches",
         "build_model": "run",
+        "check_patterns": "run",
         "evaluation_name": "evaluation",
         "load_splits": "splits",
         "make_run": "run",

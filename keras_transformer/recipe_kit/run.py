@@ -38,7 +38,11 @@ OF_THE_STORE = ("piece_dropout", "quantize")  # of `training`: what a run's fold
 
 
 def settle_training(
-    config: Config, model: dict[str, Any], longest: int, model_class: str = "Seq2SeqTransformer"
+    config: Config,
+    model: dict[str, Any],
+    longest: int,
+    model_class: str = "Seq2SeqTransformer",
+    adversarial: float = 0.0,
 ) -> Config:
     """Returns the config with warm-up and size of the batches as numbers: of batches, what fits the memory.
 
@@ -49,6 +53,7 @@ def settle_training(
         model: arguments of the model, without its vocabulary size.
         longest: tokens of the longest row that a batch may hold.
         model_class: the model, by its name in `keras_transformer.models`.
+        adversarial: as `LabelObjective` has it.
 
     Raises:
         UserError: the run directory is in the way, or is not there; not even one row fits.
@@ -66,7 +71,8 @@ def settle_training(
         if before is None:
             run.check_free()  # before anything is tried
             model = {"vocabulary_size": config.vocabulary_size or DEFAULT_VOCABULARY_SIZE, **model}
-            fitting = training.fitting_batch_tokens(model, options, longest, say, model_class=model_class)
+            kinds: dict[str, Any] = {"model_class": model_class, "adversarial": adversarial}
+            fitting = training.fitting_batch_tokens(model, options, longest, say, **kinds)
             options = replace(options, batch_tokens=fitting)
         else:
             options = replace(options, batch_tokens=before.batch_tokens)
@@ -118,6 +124,15 @@ def trial_run(config: Config) -> Iterator[tuple[Config, training.RunDirectory]]:
         options = replace(config.training, curriculum_steps=0)
         run = training.RunDirectory(Path(folder) / "run")
         yield replace(config, run=str(run.path), resume=False, training=options), run
+
+
+def check_patterns(config: RecipeConfig, new_model: Callable[[], Any]) -> None:
+    """Raises a `UserError` where a pattern of weights, to freeze or not to decay, matches none of a new model's."""
+    options = config.training
+    if options.freeze or options.no_weight_decay != training.TrainingConfig().no_weight_decay:
+        model = new_model()
+        training.freeze(model, options.freeze)
+        training.check_undecayed(model, options.no_weight_decay)
 
 
 def build_model(config: RecipeConfig, run: training.RunDirectory, new_model: Callable[[], Any]) -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keras_transformer.training.objective import Sums as Sums
     from keras_transformer.training.objective import TokenObjective as TokenObjective
     from keras_transformer.training.optimizers import Adam as Adam
+    from keras_transformer.training.optimizers import check_undecayed as check_undecayed
     from keras_transformer.training.optimizers import freeze as freeze
     from keras_transformer.training.range_test import RangeTest as RangeTest
     from keras_transformer.training.range_test import find_learning_rate as find_learning_rate
@@ -52,6 +53,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "TrainingConfig": "config",
         "TrainingModel": "model",
         "check_device": "device",
+        "check_undecayed": "optimizers",
         "compile_for_training": "trainer",
         "find_learning_rate": "range_test",
         "first_then_others": "hosts",

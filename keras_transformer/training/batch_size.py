@@ -37,6 +37,7 @@ class Trial:
         longest: tokens of a row.
         tokens: of the batch.
         model_class: the model, by its name in `keras_transformer.models`.
+        adversarial: as `LabelObjective` has it, for a model that classifies: such a step needs twice the memory.
     """
 
     model: dict[str, Any]
@@ -44,6 +45,7 @@ class Trial:
     longest: int
     tokens: int
     model_class: str = "Seq2SeqTransformer"
+    adversarial: float = 0.0
 
 
 @dataclass
@@ -67,6 +69,7 @@ def fitting_batch_tokens(
     try_out: Callable[[Trial], Needed] | None = None,
     memory: int | None = None,
     model_class: str = "Seq2SeqTransformer",
+    adversarial: float = 0.0,
 ) -> int:
     """Returns the most tokens on either side of a batch that fit the memory, up to `MOST_TOKENS`, and tells them.
 
@@ -78,6 +81,7 @@ def fitting_batch_tokens(
         try_out: trains a batch; default in a process of its own.
         memory: bytes at hand; default what the machine says.
         model_class: the model, by its name in `keras_transformer.models`.
+        adversarial: see `Trial`.
 
     Raises:
         UserError: not even one row fits, or a training step fails for another reason.
@@ -86,7 +90,7 @@ def fitting_batch_tokens(
     arguments = {**asdict(config), "batch_tokens": MOST_TOKENS}
 
     def trial(tokens: int) -> Needed:
-        return try_out(Trial(model, arguments, longest, tokens, model_class))
+        return try_out(Trial(model, arguments, longest, tokens, model_class, adversarial))
 
     first = max(FIRST_TOKENS, longest)
     needed = trial(first)

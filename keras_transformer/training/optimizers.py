@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from keras_transformer.errors import UserError, close_matches
-from keras_transformer.training.config import TrainingConfig
+from keras_transformer.training.config import NO_WEIGHT_DECAY, TrainingConfig
 from keras_transformer.training.schedules import make_schedule
 from keras_transformer.training.updates import NormAndAverages
 
@@ -75,6 +75,17 @@ def make_optimizer(config: TrainingConfig, variables: Sequence[Any]) -> Any:
 def undecayed(variables: Sequence[Any], patterns: Sequence[str]) -> list[Any]:
     """Returns the variables that match any of the patterns."""
     return [variable for variable in variables if any(matches(variable.path, pattern) for pattern in patterns)]
+
+
+def check_undecayed(model: keras.Model, patterns: Sequence[str]) -> None:
+    """Raises a `UserError` where a pattern of weights that are not to decay matches none that is trained.
+
+    Those of the default may: not every model has a normalisation with a bias.
+    """
+    for pattern in patterns:
+        if pattern not in NO_WEIGHT_DECAY and not undecayed(model.trainable_variables, [pattern]):
+            near = _near(pattern, [variable.path for variable in model.trainable_variables])
+            raise UserError(f"no_weight_decay: no weight that is trained matches {pattern!r}.{near}")
 
 
 def freeze(model: keras.Model, patterns: Sequence[str]) -> list[str]:

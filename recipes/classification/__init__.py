@@ -155,7 +155,7 @@ def settle(config: Config) -> Config:
     """Returns the config with every number written out: those of the model's preset, and the size of the batches."""
     config = replace(config, model=config.model.resolved())
     model = {**config.model.arguments(), "num_labels": 2, "pooling": config.pooling}
-    return kit.settle_training(config, model, config.max_length, "TextClassifier")
+    return kit.settle_training(config, model, config.max_length, "TextClassifier", config.adversarial)
 
 
 def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokenizer:
@@ -172,8 +172,7 @@ def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokeniz
         tokenize(config, new, tokenizer, labels, splits["train"], parts)
         # raise here, before there is a run, what would raise later
         make_batches(config, new, tokenizer, labels)
-        if config.training.freeze:
-            training.freeze(new_model(config, tokenizer, labels), config.training.freeze)
+        kit.check_patterns(config, lambda: new_model(config, tokenizer, labels))
     return tokenizer
 
 

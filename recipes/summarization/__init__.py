@@ -134,8 +134,7 @@ def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokeniz
         tokenize(config, new, tokenizer, splits["train"], parts)
         # raise here, before there is a run, what would raise later
         make_batches(config, new, tokenizer)
-        if config.training.freeze:
-            training.freeze(new_model(config, tokenizer), config.training.freeze)
+        kit.check_patterns(config, lambda: new_model(config, tokenizer))
     return tokenizer
 
 

@@ -280,6 +280,21 @@ def test_a_damaged_run(capfd: pytest.CaptureFixture[str], run: str) -> None:
 # train
 
 
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [
+        ("jaxx", "KERAS_BACKEND is 'jaxx', expected one of tensorflow, jax. Did you mean 'jax'?"),
+        ("jax", "KERAS_BACKEND is 'jax', which is not installed: pip install '.[jax]'"),
+    ],
+)
+def test_a_backend_that_is_not_there(
+    capfd: pytest.CaptureFixture[str], recipes: Path, monkeypatch: pytest.MonkeyPatch, backend: str, message: str
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setattr("keras_transformer.cli.find_spec", lambda name: None)
+    assert errors_of(capfd, "train", "echo") == [message]
+
+
 def test_train_hands_on_the_config(recipes: Path, calls: list[Any]) -> None:
     (recipes / "own.yaml").write_text("data: own.tsv\nsteps: 7\n")
     train = ["train", "translation"]

@@ -139,6 +139,10 @@ def test_frozen_weights_have_no_place_in_the_optimizer(trained: Path) -> None:
         (["--training.curriculum_steps", "-1"], "curriculum_steps is -1, expected 0 or more"),
         (["--training.length_multiple", "9" * 21], "expected at most 1,048,576"),
         (["--training.length_multiple", "0"], "length_multiple is 0, expected more than 0, or none"),
+        (
+            ["--training.no_weight_decay", "*/bias", "encodr_0"],
+            "no_weight_decay: no weight that is trained matches 'encodr_0'. Did you mean 'encoder_0'",
+        ),
         (["--training.freeze", "encodr_0"], "freeze: no weight matches 'encodr_0'. Did you mean 'encoder_0'"),
         (
             ["--training.batch_tokens", "many"],
@@ -191,7 +195,7 @@ def test_the_batch_size_is_found_once(
 ) -> None:
     asked: list[Any] = []
 
-    def fitting(model: dict[str, Any], config: Any, longest: int, say: Any, model_class: str) -> int:
+    def fitting(model: dict[str, Any], config: Any, longest: int, say: Any, **kinds: Any) -> int:
         asked.append((model["hidden_dim"], longest))
         return 300
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -87,6 +88,15 @@ def test_a_trial_of_a_classifier() -> None:
     model = {name: number for name, number in MODEL.items() if name != "num_decoder_layers"}
     trial = Trial({**model, "num_labels": 2, "pooling": "attention"}, {}, 16, 64, model_class="TextClassifier")
     assert batch_trial.run(trial).peak > GIB / 10
+
+
+def test_a_trial_of_a_classifier_with_a_second_loss_needs_more() -> None:
+    model = {**MODEL, "num_encoder_layers": 2, "hidden_dim": 64, "intermediate_dim": 256, "num_labels": 2}
+    del model["num_decoder_layers"]
+    plain = Trial({**model, "pooling": "mean"}, {}, 128, 8192, model_class="TextClassifier")
+    needed = in_a_process(plain).peak, in_a_process(replace(plain, adversarial=1.0)).peak
+    least = in_a_process(replace(plain, tokens=128)).peak
+    assert needed[1] - least > 1.3 * (needed[0] - least)
 
 
 def test_some_memory_is_free() -> None:

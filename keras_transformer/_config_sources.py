@@ -139,6 +139,8 @@ def read_flags(tokens: list[str], hints: dict[str, Any], problems: list[str]) ->
         key = flag.removeprefix("--")
         if not flag:
             problems.append(f"unexpected {texts[0]!r}: give fields as --name VALUE")
+        elif not all(map(is_text, texts)):
+            problems.append(f"{flag} is {texts!r}, which is not UTF-8; give it another name")
         elif key in hints:
             given.append(Given(key, _flag_value(texts, hints[key]), flag, from_flag=True))
         elif _is_section(key, hints):
@@ -148,6 +150,15 @@ def read_flags(tokens: list[str], hints: dict[str, Any], problems: list[str]) ->
             nearest = _nearest(flag, [f"--{name}" for name in hints])
             problems.append(f"unknown flag {flag!r}.{nearest}")
     return given
+
+
+def is_text(text: str) -> bool:
+    """Returns whether a text can be written as UTF-8: what Python makes of a name in another encoding cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _split_flags(tokens: list[str]) -> list[tuple[str, list[str]]]:

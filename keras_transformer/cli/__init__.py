@@ -6,12 +6,14 @@ error and exit status 2; `KERAS_TRANSFORMER_TRACEBACK=1` shows where it came fro
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from keras_transformer._config_sources import is_text
 from keras_transformer._quiet import quiet_tensorflow
 from keras_transformer._start import start_quickly
 from keras_transformer.cli.discovery import listed
@@ -28,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 done, 2 something the user can mend, 130 interrupted, 141 nobody reads the output any more, 1 a mistake of ours.
     """
     start_quickly()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of few characters is no reason to end
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("always", category=UserWarning, module=r"keras_transformer\.")
@@ -103,5 +107,8 @@ def _run(argv: Sequence[str]) -> int:
     except SystemExit:  # argparse has printed the help or the version
         return 0
     _check_backend()
+    for name, value in vars(arguments).items():
+        if isinstance(value, str) and not is_text(value):
+            raise UserError(f"{name} is {value!r}, which is not UTF-8; give it another name")
     quiet_tensorflow()
     return int(arguments.command(arguments))

@@ -9,6 +9,7 @@ import argparse
 import importlib
 import inspect
 import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
@@ -28,7 +29,7 @@ from keras_transformer.cli.discovery import (
 )
 from keras_transformer.cli.parser import Parser
 from keras_transformer.cli.search_flags import align_of, named_as_given, search_of
-from keras_transformer.cli.terminal import PROGRAM, print_result, standard_input, warn, write_lines
+from keras_transformer.cli.terminal import PROGRAM, print_result, say, standard_input, warn, write_lines
 from keras_transformer.cli.tune_lr import add_sweep_flags, tune
 from keras_transformer.errors import UserError
 from keras_transformer.export.gate import raise_refusals
@@ -47,7 +48,11 @@ def train(arguments: argparse.Namespace) -> int:
     given = _configured(arguments, _recipe_parser("train", arguments.recipe))
     if given is not None:
         recipe, config, _ = given
-        print_result(recipe.main(config))
+        result = recipe.main(config)
+        print_result(result)
+        if result is not None and os.isatty(2):
+            run = shlex.quote(config.run)
+            say(f"next: `{PROGRAM} predict {run}` to try it, `{PROGRAM} export {run} --output DIR` to ship it")
     return 0
 
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from keras_transformer import training
-from keras_transformer.config import load_config, save_config, sections_last
+from keras_transformer.config import load_config, save_config, saved_text, sections_last
 from keras_transformer.errors import UserError
 from keras_transformer.recipe_kit.config import RecipeConfig
 from keras_transformer.recipe_kit.telling import say
@@ -61,6 +61,9 @@ def settle_training(
     options, run, before = config.training, training.RunDirectory(config.run), None
     if config.resume:
         run.check_exists()
+        task = saved_text(run.config, "task")
+        if task != config.task:
+            raise UserError(f"{run.path} is a run of {task}, not {config.task}: give another --run")
         before = load_config(type(config), run.config).training
     if before is not None and options.steps < before.warm_up():
         wanted = f"at least the warm-up of {run.path}, which has {before.warm_up()} steps"

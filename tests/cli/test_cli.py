@@ -190,6 +190,11 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
             ["train", "translation", "--config"],
             "argument --config: expected one argument (see `keras-transformer train translation --help`)",
         ),
+        (
+            ["train", "translation", "--data", "\udcff.tsv"],
+            "--data is ['\\udcff.tsv'], which is not UTF-8; give it another name",
+        ),
+        (["evaluate", "runs/\udcff"], "run is 'runs/\\udcff', which is not UTF-8; give it another name"),
         (["train", "translation", "--config", "my.yaml"], "my.yaml: cannot be read: No such file or directory"),
         (["train", "translation", "--stps", "3"], "unknown flag '--stps'. Did you mean '--steps'?"),
         (

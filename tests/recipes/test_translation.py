@@ -235,6 +235,15 @@ def test_a_short_training_has_a_short_warm_up_and_keeps_it_when_resumed(tmp_path
     assert (tmp_path / "config.yaml").read_text() == before
 
 
+def test_a_run_of_another_task_is_not_resumed(tmp_path: Path) -> None:
+    config = settle(parse_config(Config, None, ["--run", str(tmp_path)]))
+    save_config(config, tmp_path / "config.yaml")
+    text = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(text.replace("task: translation", "task: tagging"))
+    with pytest.raises(UserError, match=rf"^{tmp_path} is a run of tagging, not translation: give another --run$"):
+        settle(replace(config, resume=True))
+
+
 def test_a_run_of_before_a_number_was_new_is_resumed(tmp_path: Path) -> None:
     config = replace(settle(parse_config(Config, None, ["--run", str(tmp_path)])), resume=True)
     save_config(config, tmp_path / "config.yaml")

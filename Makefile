@@ -25,7 +25,7 @@ check: .venv/installed
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy
 
-demo: .venv/installed
+demo: .venv/ready
 	rm -rf runs/demo dist/demo
 	.venv/bin/keras-transformer train translation --config demo --run runs/demo
 	.venv/bin/keras-transformer export runs/demo --output dist/demo
@@ -39,13 +39,18 @@ clean:
 	rm -rf .venv build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks export keras_transformer recipes tests -name __pycache__ -prune -exec rm -rf {} +
 
-# The stamp is the last thing written: an interrupted set-up is taken up again.
-.venv/installed: setup.cfg pyproject.toml
+# A stamp is the last thing written: an interrupted set-up is taken up again.
+.venv/ready: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
 	  { echo "keras-transformer needs Python 3.10 to 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1 | tail -n 1)." \
 	         "Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@test -x .venv/bin/pip || $(PYTHON) -m venv --clear .venv
 	@echo 'Installing into .venv, this once; it takes some minutes.'
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable .
 	@.venv/bin/keras-transformer web > /dev/null || true  # what exports have their web page from; says what is missing
+	@touch $@
+
+.venv/installed: .venv/ready
+	@echo 'Installing what the tests need.'
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@

@@ -137,6 +137,7 @@ def read_flags(tokens: list[str], hints: dict[str, Any], problems: list[str]) ->
     given = []
     for flag, texts in _split_flags(tokens):
         key = flag.removeprefix("--")
+        key = key if key in hints else key.replace("-", "_")  # as the options of other commands are spelled
         if not flag:
             problems.append(f"unexpected {texts[0]!r}: give fields as --name VALUE")
         elif not all(map(is_text, texts)):

@@ -145,6 +145,7 @@ def test_an_empty_file_or_section_leaves_the_defaults(yaml_file: Any, text: str)
         (["--optimizer.clip", "1"], "optimizer.clip", 1.0),
         (["--optimizer.clip", "1e-3"], "optimizer.clip", 0.001),
         (["--model.activation", "swiglu"], "model.activation", "swiglu"),
+        (["--model.num-layers", "7"], "model.num_layers", 7),  # as the options of other commands are spelled
     ],
 )
 def test_flags(tokens: list[str], key: str, value: object) -> None:
@@ -225,7 +226,7 @@ def test_a_file_that_is_no_yaml(yaml_file: Any, text: str, start: str) -> None:
     [
         (["--dta", "x"], "unknown flag '--dta'. Did you mean '--data'?"),
         (["--num_layers", "4"], "unknown flag '--num_layers'. Did you mean '--model.num_layers'?"),
-        (["--model.num-layers", "4"], "unknown flag '--model.num-layers'. Did you mean '--model.num_layers'?"),
+        (["--model.num-layrs", "4"], "unknown flag '--model.num-layrs'. Did you mean '--model.num_layers'?"),
         (["--zzzzzz", "4"], "unknown flag '--zzzzzz'. --help lists all fields."),
         (["corpus.tsv"], "unexpected 'corpus.tsv': give fields as --name VALUE"),
         (["--model", "x"], "--model is a section, not a field: set what is in it, as --model.num_layers VALUE"),

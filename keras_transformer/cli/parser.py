@@ -42,6 +42,8 @@ class Parser(argparse.ArgumentParser):
             return found
         if self.has_fields:
             raise UserError(f"{unknown[0]} stands before the recipe: write {self.prog} RECIPE {unknown[0]} ...")
+        if not unknown[0].startswith("-"):
+            raise UserError(f"unexpected {unknown[0]!r}: one too many (see `{self.prog} --help`)")
         flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
         raise UserError(f"unknown option {unknown[0]!r}.{close_matches(unknown[0], flags)} See `{self.prog} --help`.")
 

@@ -209,13 +209,13 @@ def read_columns(
     - `.csv`: parted by commas, fields may be quoted with `"` and then hold commas and line ends.
     - `.jsonl`, `.jsonlines`, `.ndjson`, `.json`: one object a line; numbers are taken as they are written.
 
-    TSV and CSV have a header if `columns` holds a name, or if the first row is exactly `default_names`. All rows must
-    have the same number of columns. A blank line is a row of empty fields.
+    TSV and CSV have a header if `columns` holds a name, or if the first row has `default_names` among its own, which
+    are then the columns. All rows must have the same number of columns. A blank line is a row of empty fields.
 
     Args:
         path: the file.
-        columns: `count` names or numbers (from 0). None takes all columns, which must then be `count`, or for
-            JSON Lines the fields `default_names`.
+        columns: `count` names or numbers (from 0). None takes those of `default_names`, where the file names them, or
+            else all columns of a table, which must then be `count`.
         count: number of fields of a row.
         default_names: names of the fields where the user gives none.
         optional: how many of the last fields an object of JSON Lines may lack, or have as null: they are empty then.
@@ -305,11 +305,14 @@ def _table_rows(
             yield Row(("",) * count, name, number)
             continue
         if picks is None:
-            width = count if columns is None else len(cells)
             header = [cell.strip() for cell in cells]
-            if columns is None:
+            is_header = columns is None and _has_names(header, default_names, count)
+            width = count if columns is None and not is_header else len(cells)
+            if is_header:
+                lowered = [cell.lower() for cell in header]
+                picks = [lowered.index(column) for column in default_names]
+            elif columns is None:
                 picks = range(count)
-                is_header = bool(default_names) and header == list(default_names)
             else:
                 picks = [_column_number(column, header, name, number) for column in columns]
                 is_header = any(isinstance(column, str) for column in columns)
@@ -318,6 +321,12 @@ def _table_rows(
         if len(cells) != width:
             raise UserError(f"{name}:{number}: {_wrong_width(cells, width, separator, columns is None)}")
         yield Row(tuple([cells[pick] for pick in picks]), name, number)
+
+
+def _has_names(header: Sequence[str], names: Sequence[str], count: int) -> bool:
+    """Returns whether a row is the header of a table: it holds each of the default names once, in whatever case."""
+    lowered = [cell.lower() for cell in header]
+    return len(names) == count and all(lowered.count(name) == 1 for name in names)
 
 
 def _wrong_width(cells: Sequence[str], expected: int, separator: str, all_columns: bool) -> str:

@@ -129,7 +129,9 @@ class TokenStore:
         return self.columns[name]
 
     def _damaged(self, what: str) -> UserError:
-        return UserError(f"{self.folder}: the token store is damaged ({what}); delete the folder and train again")
+        return UserError(
+            f"{self.folder}: the token store is damaged ({what}) and cannot be mended; train anew, in another --run"
+        )
 
     def _open(self, name: str) -> Ragged:
         ids = np.load(self.folder / f"{name}.ids.npy", mmap_mode="r", allow_pickle=False)

@@ -147,7 +147,7 @@ class TensorBoardLog:
             action()
         except (OSError, tf.errors.OpError) as error:
             self.is_open = False
-            reason = error.strerror if isinstance(error, OSError) else _reason(error)
+            reason = (error.strerror or str(error)) if isinstance(error, OSError) else _reason(error)
             warnings.warn(
                 f"{self.folder}: TensorBoard's files cannot be written: {reason}; the training goes on without them",
                 UserWarning,
@@ -156,8 +156,9 @@ class TensorBoardLog:
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """Returns what TensorFlow found, without where in its graph it did."""
-    return str(error.message).partition("}} ")[2].partition(" [Op:")[0] or str(error.message)
+    """Returns what TensorFlow found, in one line, without where in its graph it did."""
+    message = str(error.message)
+    return (message.partition("}} ")[2].partition(" [Op:")[0] or message).strip().partition("\n")[0].strip()
 
 
 def gradients(training_model: Any, inputs: dict[str, Any], labels: Any) -> list[np.ndarray | None]:

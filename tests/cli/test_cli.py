@@ -205,6 +205,10 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
             ["evaluate", "runs/mine", "--limit", "0"],
             "argument --limit: expected a whole number above 0, got '0' (see `keras-transformer evaluate --help`)",
         ),
+        (
+            ["report", "runs/mine", "runs/other"],
+            "unexpected 'runs/other': one too many (see `keras-transformer report --help`)",
+        ),
         (["evaluate", "runs/mnie"], "runs/mnie: no such file or folder. Did you mean 'runs/mine'?"),
         (["evaluate", "runs"], "runs: not a run directory: it has no config.yaml"),
         (["predict", "runs"], "runs: neither a run directory (no config.yaml) nor an artifact (no manifest.json)"),

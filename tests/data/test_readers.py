@@ -154,6 +154,15 @@ def test_header_with_the_default_names(name: str, separator: str) -> None:
     assert pairs_of(write(name, "source,target\none,eins\n".replace(",", separator))) == [("one", "eins")]
 
 
+def test_a_header_with_the_default_names_among_others() -> None:
+    spec = write("a.csv", "id,Target,note,Source\n1,eins,x,one\n")
+    assert list(read_pairs(spec)) == [Row(("one", "eins"), spec, 2)]
+    for twice in ("source,source,target\n1,2,3\n", "id,source,aim\n1,2,3\n"):
+        assert "a.csv:1: the row has 3 columns parted by a comma, expected 2. To read some" in failure(
+            write("a.csv", twice)
+        )
+
+
 def test_json_fields_by_name_and_numbers_as_written() -> None:
     spec = write(
         "a.jsonl", '{"text": "x", "label": 1.50, "other": null}\n{"label": 12345678901234567890, "text": "y"}\n'

@@ -150,7 +150,7 @@ DAMAGES: dict[str, Any] = {
 def test_a_damaged_store(tmp_path: Path, damage: Any) -> None:
     write(tmp_path / "train")
     damage(tmp_path / "train")
-    message = r"train: the token store is damaged \(.+\); delete the folder and train again"
+    message = r"train: the token store is damaged \(.+\) and cannot be mended; train anew, in another --run"
     with pytest.raises(UserError, match=message) as raised:
         TokenStore(tmp_path / "train")
     assert "\n" not in str(raised.value)

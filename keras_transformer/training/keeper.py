@@ -72,6 +72,7 @@ class RunKeeper(keras.callbacks.Callback):
             run,
             lambda step: batches.from_step(step * config.accumulate),
             config.evaluate_every,
+            config.steps,
         )
         self.last_weights = LastWeights(run.checkpoints, config.average_last) if config.average_last else None
         self.stop_asked = self.interrupted = False

@@ -76,7 +76,7 @@ class LabelObjective(Objective):
         self.metrics = ("absolute_error",) if kind == "regression" else ("nll", "accuracy")
         self.accuracy = "" if kind == "regression" else "accuracy"
         # a text of a rare label may count as much as hundreds of others
-        heaviest = max(1.0, *(self.class_weights or [1.0]))
+        heaviest = max([1.0, *(self.class_weights or ())])
         self.explosion = FAR_SQUARES if kind == "regression" else EXPLOSION_NATS * heaviest
 
     def outputs(self, model: keras.Model, inputs: dict[str, Any], training: bool | None) -> Any:

@@ -38,10 +38,11 @@ class Panels:
             not shown.
         batches: gives the training batches from a step on, for the gradient of one of them.
         every: steps between evaluations.
+        last: the step after which the training ends, with an evaluation of its own.
 
     Example:
         ```python
-        panels = Panels(log, config.tensorboard, training_model, run, batches.from_step, config.evaluate_every)
+        panels = Panels(log, config.tensorboard, training_model, run, batches.from_step, every=500, last=config.steps)
         panels.at_start(step=0)
         panels.at_step(1)  # after every step
         panels.at_evaluation(500, samples)
@@ -57,6 +58,7 @@ class Panels:
         run: RunDirectory,
         batches: Callable[[int], Iterator[Any]],
         every: int,
+        last: int = 0,
     ):
         self.log = log
         self.config = config
@@ -64,6 +66,7 @@ class Panels:
         self.run = run
         self.batches = batches
         self.every = every
+        self.last = last
         self.tokenizer = BytePieceTokenizer.load(run.tokenizer) if run.tokenizer.exists() else None
         self.profiled = config.profiled()
         self.before: tuple[int, list[np.ndarray]] | None = None  # a step, and some values of every variable before it
@@ -101,7 +104,7 @@ class Panels:
         """What has to be done before a step."""
         if step == self.profiled[0]:
             self.log.start_profile()
-        if self.config.histograms and step % self.every == 0 and self.log.is_open:
+        if self.config.histograms and (step % self.every == 0 or step == self.last) and self.log.is_open:
             self.before = step, [some_values(variable) for variable in self._variables()]
 
     def _attention(self, number: int, source: str, reference: str, step: int) -> None:

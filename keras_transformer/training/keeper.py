@@ -14,7 +14,7 @@ import keras
 from keras import ops
 from rich.console import Console
 
-from keras_transformer._files import reason, replacing, reserve, write_json
+from keras_transformer._files import reason, reserve
 from keras_transformer.data.batching import TokenBatches
 from keras_transformer.errors import UserError
 from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint, step_of
@@ -22,6 +22,7 @@ from keras_transformer.training.checkpoints import numbered as numbered_variable
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.curve import Curve
 from keras_transformer.training.divergence import STEP_BACK_FACTOR, Diverged, advice, check_loss
+from keras_transformer.training.evaluation_record import EvaluationRecord
 from keras_transformer.training.hosts import are_several, highest, of_first
 from keras_transformer.training.input_watch import InputWatch
 from keras_transformer.training.last_weights import LastWeights
@@ -30,7 +31,7 @@ from keras_transformer.training.panels import Panels
 from keras_transformer.training.run_directory import RunDirectory
 from keras_transformer.training.schedules import make_schedule
 from keras_transformer.training.standing import Evaluation, Point, Progress, Totals
-from keras_transformer.training.tensorboard import TensorBoardLog, sample_table
+from keras_transformer.training.tensorboard import TensorBoardLog
 from keras_transformer.training.updates import averaged_weights, own_optimizer
 
 LOG_EVERY = 25  # steps between the points of a TensorBoard curve
@@ -62,9 +63,10 @@ class RunKeeper(keras.callbacks.Callback):
         self.evaluate = evaluate
         self.progress = progress
         self.console = console
-        self.padding_share = batches.padding_share
         self.watch = InputWatch(training_model.objective.pad_id)
         self.log = TensorBoardLog(run.logs)
+        unit = training_model.objective.unit
+        self.record = EvaluationRecord(run, self.log, console, unit, batches.padding_share)
         self.panels = Panels(
             self.log,
             config.tensorboard,
@@ -423,7 +425,8 @@ class RunKeeper(keras.callbacks.Callback):
         else:
             progress.evaluations_since_best += 1
         with self._writing("the evaluation"):
-            self._record(evaluation, trained, better)
+            skipped = self.skipped_steps() if self._scales_loss() else None
+            self.record.write(progress, self.history, evaluation, trained, better, skipped)
         if self.is_out_of_patience():
             self.console.print(
                 f"stopping: no better score in {self.config.patience} evaluations", highlight=False, soft_wrap=True
@@ -439,50 +442,6 @@ class RunKeeper(keras.callbacks.Callback):
             beside.replace(self.run.weights)
         finally:
             beside.unlink(missing_ok=True)
-
-    def _record(self, evaluation: Evaluation, trained: dict[str, float], better: bool) -> None:
-        """Writes an evaluation to metrics.json, samples.txt, TensorBoard and the terminal."""
-        progress, skipped, unit = self.progress, self.skipped_steps(), self.training_model.objective.unit
-        rate = progress.tokens / max(progress.seconds - progress.evaluation_seconds, 1e-9)
-        entry = {
-            "step": progress.step,
-            "seconds": round(progress.seconds, 1),
-            "target_tokens" if unit == "tokens" else unit: int(progress.tokens),
-            **({"skipped_steps": skipped} if self._scales_loss() else {}),
-            **{f"train_{name}": round(value, 5) for name, value in trained.items() if math.isfinite(value)},
-            **{name: _rounded(value, 5) for name, value in evaluation.metrics.items()},
-        }
-        self.history.append(entry)
-        write_json(
-            self.run.metrics,
-            {
-                "best_step": progress.best_step,
-                "best_score": _rounded(progress.best_score),
-                "padding_share": round(self.padding_share, 4),
-                f"{unit}_per_second": round(rate, 1),
-                "evaluations": self.history,
-            },
-        )
-        with replacing(self.run.samples, "w") as file:
-            file.write(f"step {progress.step}\n\n")
-            for source, reference, output in evaluation.samples:
-                file.write(f"source     {source}\nreference  {reference}\nmodel      {output}\n\n")
-        self.log.scalars({f"validation/{name}": value for name, value in evaluation.metrics.items()}, progress.step)
-        self.log.text("validation/samples", sample_table(evaluation.samples), progress.step)
-        for name, (png, size) in evaluation.pictures.items():
-            self.log.image(f"validation/{name}", png, size, progress.step)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items())
-        self.console.print(
-            f"step {progress.step}  {progress.seconds / 60:.1f} min  {rate:,.0f} {unit}/s  {shown}"
-            f"{'  (best)' if better else ''}{f'  {skipped} steps skipped' if skipped else ''}",
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
-def _rounded(value: float | None, digits: int = 15) -> float | None:
-    """Returns a number as JSON can hold it: None if it is not finite."""
-    return round(value, digits) if value is not None and math.isfinite(value) else None
 
 
 def _number(variable: Any) -> float:

@@ -23,7 +23,7 @@ import numpy as np
 
 from keras_transformer.errors import UserError
 from keras_transformer.training.config import TrainingConfig
-from keras_transformer.training.meeting_point import check_own, wait_for
+from keras_transformer.training.meeting_point import meet
 from keras_transformer.training.run_directory import RunDirectory
 
 Found = TypeVar("Found")
@@ -95,24 +95,17 @@ def together(config: TrainingConfig) -> Iterator[None]:
 def _connect(config: TrainingConfig) -> None:
     import jax
 
-    if config.host:
-        wait_for(config.hosts[0], config.host, SECONDS_TO_CONNECT)
-    else:
-        check_own(config.hosts[0])
+    meet(config.hosts[0], config.host, len(config.hosts), SECONDS_TO_CONNECT)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_recoverability", True)  # or it aborts, with a page of its own, when a host is lost
-    try:
-        jax.distributed.initialize(
-            config.hosts[0],
-            len(config.hosts),
-            config.host,
-            cluster_detection_method="deactivate",
-            initialization_timeout=SECONDS_TO_CONNECT,
-            shutdown_timeout_seconds=SECONDS_TO_SHUT_DOWN,
-        )
-    except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"host {config.host} cannot join the others at {config.hosts[0]}: {reason}") from None
+    jax.distributed.initialize(
+        config.hosts[0],
+        len(config.hosts),
+        config.host,
+        cluster_detection_method="deactivate",
+        initialization_timeout=SECONDS_TO_CONNECT,
+        shutdown_timeout_seconds=SECONDS_TO_SHUT_DOWN,
+    )
 
 
 def _watch(config: TrainingConfig, ended: threading.Event) -> None:

@@ -1,4 +1,7 @@
-"""The address at which several hosts meet, tried before JAX is: what cannot work aborts it, minutes later."""
+"""Several hosts find each other before JAX is asked to: what cannot work aborts it, minutes later, without a word.
+
+The first host listens at its address until every other has said its number, and answers all of them at once.
+"""
 
 from __future__ import annotations
 
@@ -8,58 +11,119 @@ import time
 
 from keras_transformer.errors import UserError
 
+HELLO = b"keras-transformer host "
+GO, TAKEN = b"go", b"no"
 SECONDS_TO_ANSWER = 5
 SECONDS_BETWEEN_TRIES = 1
 
 
-def check_own(address: str) -> None:
-    """Raises UserError unless this machine can be reached at the address, whose port nothing else listens at.
+def meet(address: str, host: int, count: int, seconds: float) -> None:
+    """Returns, on every host, when all of them are there.
 
     Args:
-        address: host and port, such as 10.0.0.1:9876.
+        address: of the first host, and a port that is free there, such as 10.0.0.1:9876.
+        host: number of this one.
+        count: how many there are.
+        seconds: to wait for the others.
+
+    Raises:
+        UserError: the first host cannot listen at the address, or another cannot reach it; one does not come.
 
     Example:
         ```python
-        check_own("127.0.0.1:9876")
+        meet("10.0.0.1:9876", host=1, count=2, seconds=300)
         ```
     """
-    host, port = _parts(address)
-    try:
-        listening = _listening(port)
-    except OSError as error:
-        raise UserError(
-            f"host 0 cannot listen at port {port}: {error.strerror}; give the first of training.hosts another port"
-        ) from None
-    with listening:
+    end = time.monotonic() + seconds
+    if host == 0:
+        _gather(address, count, seconds, end)
+    else:
+        _join(address, host, seconds, end)
+
+
+def _gather(address: str, count: int, seconds: float, end: float) -> None:
+    arrived: dict[int, socket.socket] = {}
+    told = count == 1
+    with _listening(_parts(address)[1]) as listening:
+        _check_reachable(address)
         try:
-            socket.create_connection((host, port), SECONDS_TO_ANSWER).close()
-        except OSError as error:
-            raise UserError(
-                f"host 0 does not reach itself at {address}: {_told(error)}; the first of training.hosts is to be an "
-                "address of this machine"
-            ) from None
+            while len(arrived) < count - 1:
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise UserError(
+                        f"{_missing(arrived, count)} of {count} did not come to {address} in {seconds:g} s: start all "
+                        "of them with the same training.hosts"
+                    )
+                listening.settimeout(min(left, SECONDS_TO_ANSWER))
+                try:
+                    _receive(listening.accept()[0], arrived, count)
+                except TimeoutError:
+                    if not told:
+                        print(f"waiting for {_missing(arrived, count)} of {count}", file=sys.stderr, flush=True)
+                        told = True
+            for connection in arrived.values():
+                connection.sendall(GO)
+        finally:
+            for connection in arrived.values():
+                connection.close()
 
 
-def wait_for(address: str, host: int, seconds: float) -> None:
-    """Waits until something listens at the address of the first host; says so where it does not at once.
+def _receive(connection: socket.socket, arrived: dict[int, socket.socket], count: int) -> None:
+    """Takes down who is at the other end, if it is one of the hosts and not there already."""
+    connection.settimeout(SECONDS_TO_ANSWER)
+    try:
+        said = connection.recv(64)
+        number = int(said.removeprefix(HELLO)) if said.startswith(HELLO) else 0
+        if 0 < number < count and not (number in arrived and _is_open(arrived[number])):
+            arrived[number] = connection
+            return
+        if 0 < number < count:
+            connection.sendall(TAKEN)
+    except (OSError, ValueError):
+        pass
+    connection.close()
 
-    Raises:
-        UserError: it does not within so many seconds.
-    """
-    end, told = time.monotonic() + seconds, False
+
+def _is_open(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        connection.settimeout(SECONDS_TO_ANSWER)
+
+
+def _missing(arrived: dict[int, socket.socket], count: int) -> str:
+    numbers = [str(number) for number in range(1, count) if number not in arrived]
+    return f"host{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
+
+
+def _join(address: str, host: int, seconds: float, end: float) -> None:
+    told, reason = False, ""
     while True:
         try:
-            socket.create_connection(_parts(address), SECONDS_TO_ANSWER).close()
-            return
+            with socket.create_connection(_parts(address), SECONDS_TO_ANSWER) as connection:
+                connection.sendall(HELLO + str(host).encode())
+                connection.settimeout(max(end - time.monotonic(), 0.1))
+                answer = connection.recv(len(GO))
+            if answer == GO:
+                return
+            if answer == TAKEN:
+                raise UserError(f"another process is host {host} already: give each its own training.host")
+            reason = "it does not answer as a host does"
         except OSError as error:
-            if time.monotonic() > end:
-                raise UserError(
-                    f"host {host} does not reach host 0 at {address} in {seconds:g} s: {_told(error)}; start host 0, "
-                    "and see that the first of training.hosts is its address and that no firewall is between them"
-                ) from None
-            if not told:
-                print(f"waiting for host 0 at {address} ({_told(error)})", file=sys.stderr, flush=True)
-                told = True
+            reason = error.strerror or str(error)
+        if time.monotonic() > end:
+            raise UserError(
+                f"host {host} does not reach host 0 at {address} in {seconds:g} s: {reason}; start host 0, and see "
+                "that the first of training.hosts is its address and that no firewall is between them"
+            )
+        if not told:
+            print(f"waiting for host 0 at {address} ({reason})", file=sys.stderr, flush=True)
+            told = True
         time.sleep(SECONDS_BETWEEN_TRIES)
 
 
@@ -69,10 +133,22 @@ def _parts(address: str) -> tuple[str, int]:
 
 
 def _listening(port: int) -> socket.socket:
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server(("", port))
+    try:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", port))
+    except OSError as error:
+        raise UserError(
+            f"host 0 cannot listen at port {port}: {error.strerror}; give the first of training.hosts another port"
+        ) from None
 
 
-def _told(error: OSError) -> str:
-    return error.strerror or str(error)
+def _check_reachable(address: str) -> None:
+    """Raises a `UserError` unless this machine is the one at the address, where it listens."""
+    try:
+        socket.create_connection(_parts(address), SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise UserError(
+            f"host 0 does not reach itself at {address}: {error.strerror or error}; the first of training.hosts is to "
+            "be an address of this machine"
+        ) from None

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from keras_transformer.errors import UserError
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.training import RunDirectory, TrainingConfig, together
 from keras_transformer.training.hosts import _lost
-from keras_transformer.training.meeting_point import check_own, wait_for
+from keras_transformer.training.meeting_point import meet
 
 SCRIPT = Path(__file__).with_name("two_hosts.py")
 
@@ -108,33 +109,46 @@ def test_fields_that_cannot_be(fields: dict[str, Any], message: str) -> None:
         TrainingConfig(**fields)
 
 
-def test_the_first_host_tries_its_address() -> None:
-    check_own(f"127.0.0.1:{free_port()}")
-    check_own(f"localhost:{free_port()}")
+def test_hosts_meet(capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"localhost:{free_port()}"
+    ends: list[int] = []
+
+    def come(host: int) -> None:
+        meet(address, host, 3, 60)
+        ends.append(host)
+
+    others = [threading.Thread(target=come, args=(host,)) for host in (1, 2)]
+    others[0].start()
+    first = threading.Timer(1.5, come, (0,))
+    first.start()
+    time.sleep(3)
+    with socket.create_connection(("localhost", int(address.rpartition(":")[2]))) as stranger:
+        stranger.sendall(b"GET / HTTP/1.1")
+    with pytest.raises(UserError, match=r"^another process is host 1 already: give each its own training\.host$"):
+        meet(address, 1, 3, 60)
+    assert not ends  # all wait for the last
+    others[1].start()
+    for thread in (first, *others):
+        thread.join(60)
+    assert sorted(ends) == [0, 1, 2]
+    assert f"waiting for host 0 at {address} (Connection refused)\n" in capsys.readouterr().err
+
+
+def test_hosts_that_do_not_meet() -> None:
+    port = free_port()
+    with pytest.raises(UserError, match=rf"^hosts 1, 2 of 3 did not come to 127\.0\.0\.1:{port} in 1 s: start all"):
+        meet(f"127.0.0.1:{port}", 0, 3, 1)
+    with pytest.raises(UserError, match=rf"^host 1 does not reach host 0 at 127\.0\.0\.1:{port} in 0 s: Conne"):
+        meet(f"127.0.0.1:{port}", 1, 2, 0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         message = rf"^host 0 cannot listen at port {port}: .*; give the first of training\.hosts another port$"
         with pytest.raises(UserError, match=message):
-            check_own(f"127.0.0.1:{port}")
-    with pytest.raises(
-        UserError, match=r"^host 0 does not reach itself at nowhere\.invalid:\d+: .*; the first of trai"
-    ):
-        check_own(f"nowhere.invalid:{free_port()}")
-
-
-def test_the_others_wait_for_the_first(capsys: pytest.CaptureFixture[str]) -> None:
-    port = free_port()
-    with pytest.raises(
-        UserError, match=rf"^host 1 does not reach host 0 at 127\.0\.0\.1:{port} in 0 s: Connection ref"
-    ):
-        wait_for(f"127.0.0.1:{port}", 1, 0)
-    servers = []
-    later = threading.Timer(1.5, lambda: servers.append(socket.create_server(("127.0.0.1", port))))
-    later.start()
-    wait_for(f"127.0.0.1:{port}", 1, 60)
-    later.join()
-    servers[0].close()
-    assert capsys.readouterr().err == f"waiting for host 0 at 127.0.0.1:{port} (Connection refused)\n"
+            meet(f"127.0.0.1:{port}", 0, 2, 1)
+        with pytest.raises(UserError, match=rf"^host 1 does not reach host 0 at 127\.0\.0\.1:{port} in 1 s: timed"):
+            meet(f"127.0.0.1:{port}", 1, 2, 1)  # it listens, and says nothing
+    with pytest.raises(UserError, match=r"^host 0 does not reach itself at nowhere\.invalid:\d+: .*; the first of"):
+        meet(f"nowhere.invalid:{free_port()}", 0, 2, 1)
 
 
 def test_a_reason_that_repeats_itself_is_told_once() -> None:

@@ -87,7 +87,7 @@ class LabelArtifact(Artifact):
         return None
 
     def predict(self, texts: Sequence[str], cut: bool = False) -> list[str]:
-        """Returns the labels of each text, several parted as in the training data; or its numbers, parted by tabs."""
+        """Returns the labels of each text, several as in the training data; or its numbers, separated by tabs."""
         separator = self.settings.get("separator", SEPARATOR)
         return [shown(found.labels, found.probabilities, self.kind, separator) for found in self.classify(texts)]
 

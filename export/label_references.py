@@ -16,7 +16,7 @@ def reference_array(
     """Returns what `label_scores` compares answers with.
 
     Args:
-        examples: a text, and its label, its labels parted by `separator`, or its numbers.
+        examples: a text, and its label, its labels separated by `separator`, or its numbers.
         labels: of the model; others are never found.
         kind: "single", "multi" or "regression".
         separator: what parts labels.

@@ -217,8 +217,8 @@ SNIPPETS = {
     "JavaScript": javascript(JAVASCRIPT),
 }
 RULES = {
-    "space": "Words are parted by ASCII white space alone",
-    "punctuation": "Words are parted by ASCII white space, and every ASCII punctuation mark is a word, but for one "
+    "space": "Words are separated by ASCII white space alone",
+    "punctuation": "Words are separated by ASCII white space, and every ASCII punctuation mark is a word, but for one "
     "between two bytes that are neither: `don't` is one word, `(Paris).` four",
 }
 

@@ -63,7 +63,7 @@ def examples_of(rows: Iterable[Sequence[str]], rule: Any) -> list[Example]:
     """Returns sentences as `join_words` makes texts of them, where their words begin, and their tags.
 
     Args:
-        rows: words parted by spaces, and tags parted by tabs.
+        rows: words separated by spaces, and tags separated by tabs.
         rule: how a text is parted into words.
     """
     found = []

@@ -166,7 +166,7 @@ def lines_of_file(model: Any, search: SearchOptions | None, as_json: bool, align
 
 
 def ranked(answers: Sequence[Any]) -> list[str]:
-    """Returns a line for each answer: rank, score and text, parted by tabs."""
+    """Returns a line for each answer: rank, score and text, separated by tabs."""
     return [f"{rank}\t{answer.score:.4f}\t{answer.text}" for rank, answer in enumerate(answers, 1)]
 
 

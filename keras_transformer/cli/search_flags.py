@@ -105,7 +105,7 @@ def add_align_flags(parser: argparse.ArgumentParser, text: str) -> None:
         "--align-heads",
         metavar="N,N",
         type=_numbers,
-        help="heads of that layer to average, from 0, parted by commas (default: all)",
+        help="heads of that layer to average, from 0, separated by commas (default: all)",
     )
 
 
@@ -150,7 +150,7 @@ def _flag(name: str) -> str:
 def _numbers(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
-        raise argparse.ArgumentTypeError(f"expected whole numbers parted by commas, such as 0,2, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected whole numbers separated by commas, such as 0,2, got {text!r}")
     return [int(part) for part in parts]
 
 

@@ -60,10 +60,10 @@ def read_tagged(
     stray_tags: Literal["accept", "refuse"] = "accept",
     report: Report | None = None,
 ) -> Iterator[Row]:
-    """Yields sentences of tagged words, `(words, tags)`: words parted by a space, tags by a tab; see `words_of`.
+    """Yields sentences of tagged words, `(words, tags)`: words separated by a space, tags by a tab; see `words_of`.
 
     Args:
-        spec: the file, plain or gzipped; its columns are parted by tabs, or where its first line has none by spaces.
+        spec: the file, plain or gzipped; its columns are separated by tabs, or where its first line has none by spaces.
         columns: of the word and of the tag, numbers from 0; default the first and the last.
         stray_tags: what becomes of tags that break BIO or BIOES: "accept" reads them as the CoNLL evaluation does and
             counts them in `report`, "refuse" raises.
@@ -144,8 +144,8 @@ def _sentences(name: str, picks: tuple[int, int]) -> Iterator[Row]:
         if len(cells) != width:
             parted = "tabs" if separator == "\t" else "spaces"
             raise UserError(
-                f"{name}:{number}: {len(cells)} column{'s' * (len(cells) != 1)} parted by {parted}, expected {width} "
-                f"as in the lines before{_other_kind(name)}"
+                f"{name}:{number}: {len(cells)} column{'s' * (len(cells) != 1)} separated by {parted}, "
+                f"expected {width} as in the lines before{_other_kind(name)}"
             )
         word, tag = cells[picks[0]], cells[picks[1]]
         if word == DOCUMENT_START:
@@ -169,7 +169,7 @@ def _other_kind(name: str) -> str:
 
 def _checked_width(width: int, picks: tuple[int, int], place: str) -> int:
     if width < 2:
-        raise UserError(f"{place}: 1 column, expected a word and its tag, parted by a tab or spaces")
+        raise UserError(f"{place}: 1 column, expected a word and its tag, separated by a tab or spaces")
     for pick in picks:
         if pick >= width:
             raise UserError(f"{place}: no column {pick}: the line has {width}, counted from 0 to {width - 1}")

@@ -91,7 +91,7 @@ def check_data(spec: str, known_names: Iterable[str] = ()) -> tuple[Path, ...]:
     names = [spec] if "," not in spec or os.path.isfile(spec) else [name.strip() for name in spec.split(",")]
     if len(names) > 2 or not all(names):
         raise UserError(
-            f"Data {spec!r} names {len(names)} files parted by commas; give one file, "
+            f"Data {spec!r} names {len(names)} files separated by commas; give one file, "
             "or two aligned text files such as 'source.en,target.de'."
         )
     for name in names:
@@ -205,8 +205,8 @@ def read_columns(
 ) -> Iterator[Row]:
     """Yields `count` fields of every row of a TSV, CSV or JSON Lines file; a ".gz" is unpacked on the way.
 
-    - `.tsv`, `.txt`: parted by tabs, no quoting.
-    - `.csv`: parted by commas, fields may be quoted with `"` and then hold commas and line ends.
+    - `.tsv`, `.txt`: separated by tabs, no quoting.
+    - `.csv`: separated by commas, fields may be quoted with `"` and then hold commas and line ends.
     - `.jsonl`, `.jsonlines`, `.ndjson`, `.json`: one object a line; numbers are taken as they are written.
 
     TSV and CSV have a header if `columns` holds a name, or if the first row has `default_names` among its own, which
@@ -331,9 +331,9 @@ def _has_names(header: Sequence[str], names: Sequence[str], count: int) -> bool:
 
 def _wrong_width(cells: Sequence[str], expected: int, separator: str, all_columns: bool) -> str:
     found = len(cells)
-    message = f"the row has {found} column{'s' * (found != 1)} parted by a {separator}, expected {expected}."
+    message = f"the row has {found} column{'s' * (found != 1)} separated by a {separator}, expected {expected}."
     if found == 1:
-        return message + (_other_separator(cells) or " Is the file parted by something else?")
+        return message + (_other_separator(cells) or " Is the file separated by something else?")
     return (
         f"{message} To read some of its columns, name them, with --columns."
         if all_columns and found > expected
@@ -342,10 +342,10 @@ def _wrong_width(cells: Sequence[str], expected: int, separator: str, all_column
 
 
 def _other_separator(cells: Sequence[str]) -> str:
-    """Returns what a row of one column seems to be parted by, in words, or an empty string."""
+    """Returns what a row of one column seems to be separated by, in words, or an empty string."""
     for character, name in {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}.items():
         if len(cells) == 1 and character in cells[0]:
-            return f" The file seems to be parted by {name}: .csv is parted by commas, .tsv by tabs."
+            return f" The file seems to be separated by {name}: .csv is separated by commas, .tsv by tabs."
     return ""
 
 

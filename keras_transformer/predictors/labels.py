@@ -78,7 +78,7 @@ class TextToLabels:
         self.separator = separator
 
     def predict(self, texts: Sequence[str], cut: bool = False) -> list[str]:
-        """Returns the labels of each text, several parted by `separator`; or its numbers, parted by tabs."""
+        """Returns the labels of each text, several separated by `separator`; or its numbers, separated by tabs."""
         found = self.classify(texts, cut)
         if self.kind == "regression":
             return ["\t".join(f"{number:.6g}" for number in one.probabilities.values()) for one in found]

@@ -45,7 +45,7 @@ class Config(kit.RecipeConfig):
         test: file for the final score; none takes a part of the data.
         columns: text and label column of a table, or of a regression text and number columns: names (the file has a
             header) or numbers from 0; or the names of the fields of JSON Lines. None means text and label.
-        kind: single (one label a text), multi (any number of them, parted by label_separator) or regression (numbers).
+        kind: single (one label a text), multi (any number, separated by label_separator) or regression (numbers).
         label_separator: what parts the labels of a text, with multi; a text without any has it alone.
         max_length: longest text in pieces; longer ones are cut there in training, counted and reported.
         balance: labels count by how rare they are, their frequency to the power of minus this: 0 all the same, 1 each

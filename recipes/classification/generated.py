@@ -86,7 +86,7 @@ def split_of(item: tuple[str, str, str]) -> str:
 
 
 def labels_of(message: Message, kind: str) -> str:
-    """Returns what a message is labelled with: its category; that and "urgent", parted by "|"; or its urgency."""
+    """Returns what a message is labelled with: its category; that and "urgent", separated by "|"; or its urgency."""
     if kind == "single":
         return message.category
     if kind == "multi":

@@ -149,7 +149,7 @@ def learn(rows: Sequence[data.Row], kind: str, separator: str, names: Sequence[s
             "texts with others, or name another column with --columns"
         )
     if not counts:
-        raise UserError(f"none of {len(rows):,} training texts has a label; give them some, parted by {separator!r}")
+        raise UserError(f"none of {len(rows):,} training texts has a label; give them some, separated by {separator!r}")
     if kind == "single" and len(counts) > len(rows) // 2 and len(rows) > 20:
         raise UserError(
             f"{len(counts):,} labels for {len(rows):,} training texts, such as {next(iter(counts))!r}: is this the "

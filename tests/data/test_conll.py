@@ -89,10 +89,10 @@ def test_strays_are_refused(write: Any, content: str, line: int, tag: str) -> No
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("a\tO\nb\tx\tO\n", {}, ":2: 3 columns parted by tabs, expected 2 as in the lines before"),
-        ("a N O\nb O\n", {}, ":2: 2 columns parted by spaces, expected 3 as in the lines before"),
-        ("a\tO\n\nb\n", {}, ":3: 1 column parted by tabs, expected 2 as in the lines before"),
-        ("alone\n", {}, ":1: 1 column, expected a word and its tag, parted by a tab or spaces"),
+        ("a\tO\nb\tx\tO\n", {}, ":2: 3 columns separated by tabs, expected 2 as in the lines before"),
+        ("a N O\nb O\n", {}, ":2: 2 columns separated by spaces, expected 3 as in the lines before"),
+        ("a\tO\n\nb\n", {}, ":3: 1 column separated by tabs, expected 2 as in the lines before"),
+        ("alone\n", {}, ":1: 1 column, expected a word and its tag, separated by a tab or spaces"),
         ("a O\n", {"columns": [0, 2]}, ":1: no column 2: the line has 2, counted from 0 to 1"),
         ("a O\n", {"columns": ["word", "tag"]}, ": columns are 'word', 'tag', expected two numbers from 0: of the "),
         ("a O\n", {"columns": [0]}, ": columns are 0, expected two numbers from 0: of the word and of the tag"),
@@ -115,7 +115,7 @@ def test_lines_that_cannot_be_used(write: Any, content: str, options: dict[str, 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "docs.jsonl").write_text('{"document": "a b"}\n{"document": "a b c"}\n')
     assert failure(str(tmp_path / "docs.jsonl")).endswith(
-        ":2: 4 columns parted by spaces, expected 3 as in the lines before; a line has a word and its tag, which is "
+        ":2: 4 columns separated by spaces, expected 3 as in the lines before; a line has a word and its tag, which is "
         "not what .jsonl stands for"
     )
 

@@ -158,7 +158,7 @@ def test_a_header_with_the_default_names_among_others() -> None:
     spec = write("a.csv", "id,Target,note,Source\n1,eins,x,one\n")
     assert list(read_pairs(spec)) == [Row(("one", "eins"), spec, 2)]
     for twice in ("source,source,target\n1,2,3\n", "id,source,aim\n1,2,3\n"):
-        assert "a.csv:1: the row has 3 columns parted by a comma, expected 2. To read some" in failure(
+        assert "a.csv:1: the row has 3 columns separated by a comma, expected 2. To read some" in failure(
             write("a.csv", twice)
         )
 
@@ -312,7 +312,7 @@ def test_unknown_ending() -> None:
 @pytest.mark.parametrize(("spec", "count"), [("a,b,c", 3), ("a.en,", 2), (",", 2)])
 def test_wrong_number_of_files(spec: str, count: int) -> None:
     assert failure(spec) == (
-        f"Data '{spec}' names {count} files parted by commas; give one file, or two aligned text files such as "
+        f"Data '{spec}' names {count} files separated by commas; give one file, or two aligned text files such as "
         "'source.en,target.de'."
     )
 
@@ -354,18 +354,18 @@ def test_file_that_fails_while_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_wrong_number_of_columns() -> None:
     assert failure(write("a.tsv", "a\tb\nc\td\te\n")) == (
-        "a.tsv:2: the row has 3 columns parted by a tab, expected 2. To read some of its columns, name them, "
+        "a.tsv:2: the row has 3 columns separated by a tab, expected 2. To read some of its columns, name them, "
         "with --columns."
     )
     assert failure(write("a.tsv", "a b\n")) == (
-        "a.tsv:1: the row has 1 column parted by a tab, expected 2. Is the file parted by something else?"
+        "a.tsv:1: the row has 1 column separated by a tab, expected 2. Is the file separated by something else?"
     )
     assert failure(write("a.csv", 'a,"b\n"\n\nc;d\n')) == (
-        "a.csv:4: the row has 1 column parted by a comma, expected 2. The file seems to be parted by semicolons: .csv "
-        "is parted by commas, .tsv by tabs."
+        "a.csv:4: the row has 1 column separated by a comma, expected 2. The file seems to be separated by semicolons: "
+        ".csv is separated by commas, .tsv by tabs."
     )
     assert failure(write("b.tsv", "a\tb\tc\nd\te\tf\tg\n"), [0, 2]) == (
-        "b.tsv:2: the row has 4 columns parted by a tab, expected 3."
+        "b.tsv:2: the row has 4 columns separated by a tab, expected 3."
     )
 
 
@@ -391,7 +391,7 @@ def test_columns_of_aligned_files() -> None:
 
 def test_another_separator_is_named() -> None:
     assert failure(write("a.csv", "id;text\n1;x\n"), ["text", "id"]).endswith(
-        "It names 'id;text'. The file seems to be parted by semicolons: .csv is parted by commas, .tsv by tabs."
+        "It names 'id;text'. The file seems to be separated by semicolons: .csv is separated by commas, .tsv by tabs."
     )
 
 

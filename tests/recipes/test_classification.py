@@ -241,7 +241,11 @@ def learned(texts: list[tuple[str, ...]], kind: str = "single") -> labels.Labels
             "single",
             r"^30 labels for 30 training texts, such as '0': is this the",
         ),
-        ([("a", "|"), ("b", "|")], "multi", r"^none of 2 training texts has a label; give them some, parted by '\|'$"),
+        (
+            [("a", "|"), ("b", "|")],
+            "multi",
+            r"^none of 2 training texts has a label; give them some, separated by '\|'$",
+        ),
         ([("a", "1"), ("b", "many")], "regression", r"^train.csv:3: 'many' is no number; kind regression wants one in"),
         ([("a", "1"), ("b", "nan")], "regression", r"^train.csv:3: 'nan' is no number"),
         ([("a", "1"), ("b", "1")], "regression", r"^stars is 1 in all 2 training texts; there is nothing to learn$"),

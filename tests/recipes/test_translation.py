@@ -323,8 +323,8 @@ def test_a_run_in_an_impossible_place(corpus: Path, capsys: pytest.CaptureFixtur
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"a man\tein Mann\na dog\n", r"corpus.tsv:2: the row has 1 column parted by a tab, expected 2"),
-        (b"a\tb\tc\n", r"corpus.tsv:1: the row has 3 columns parted by a tab, expected 2"),
+        (b"a man\tein Mann\na dog\n", r"corpus.tsv:2: the row has 1 column separated by a tab, expected 2"),
+        (b"a\tb\tc\n", r"corpus.tsv:1: the row has 3 columns separated by a tab, expected 2"),
         (b"a\tb\n\xff\xfe\tb\n", "corpus.tsv:2: "),
         (b"a\tb\nc\0\td\n", "corpus.tsv:2: "),
         (b"\tb\n \n", "no pair is left: every line is empty or has an empty side"),

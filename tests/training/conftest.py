@@ -18,7 +18,7 @@ VOCABULARY = 12
 
 
 class Numbers:
-    """A tokenizer of numbers parted by spaces."""
+    """A tokenizer of numbers separated by spaces."""
 
     def encode_batch(self, texts: Any) -> list[np.ndarray]:
         return [np.array(text.split(), dtype=np.int32) for text in texts]

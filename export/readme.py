@@ -19,6 +19,8 @@ $about
 
 $files
 
+$ship
+
 ## Score, size and speed
 
 On $sentences sentences of the test split. $timing; $processor. Memory: $memory.
@@ -96,6 +98,7 @@ def make_readme(
         file_title=f"{task.name.capitalize()}, exported by keras-transformer",
         about=filled(page.about),
         files=markdown_table(["file", "what it is"], [[f"`{name}`", what] for name, what in shown]),
+        ship=_ship(manifest, report),
         sentences=f"{report['sentences']:,}",
         timing=report["timing"][0].upper() + report["timing"][1:],
         memory=report["memory"],
@@ -110,6 +113,17 @@ def make_readme(
         more="\n".join(page.more(manifest, names)),
         saved_model=filled(page.saved_model),
     )
+
+
+def _ship(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    """Says which file an app needs: any one, the smallest if its score below will do."""
+    results = report["results"]
+    sizes = {entry["file"]: results[name]["file_bytes"] for name, entry in manifest["precisions"].items()}
+    smallest = min(sizes, key=lambda name: sizes[name])
+    which = f"`{smallest}`, the smallest ({sizes[smallest] / 1e6:.2f} MB)" if len(sizes) > 1 else f"`{smallest}`"
+    if len(sizes) > 1:
+        which += ", if its score below will do, else one with a better score"
+    return f"An app needs **one `.tflite` file** and nothing else of this folder: {which}."
 
 
 def _is_plain(text: str, room: int) -> bool:

@@ -167,6 +167,7 @@ def test_the_readme_can_be_followed_without_tensorflow(artifact_path: Path) -> N
         "### Swift",
         "### C++",
         "### JavaScript",
+        "An app needs **one `.tflite` file** and nothing else of this folder: `model.int8.tflite`, the smallest (0.0",
     ):
         assert part in readme
     code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from keras_transformer._files import in_the_way, replacing_folder
+from keras_transformer._files import in_the_way, is_alive, replacing_folder
 from keras_transformer.errors import UserError
 from keras_transformer.export.verify_folder import MANIFEST
 
@@ -61,7 +61,7 @@ def clear_remains(path: Path) -> None:
         return
     for entry in sorted(path.parent.glob(f".{_escaped(path.name)}.*")):
         found = re.fullmatch(r"\.(\d+)\.(old|tmp)", entry.name[1 + len(path.name) :])
-        if found is None or _is_alive(int(found[1])):
+        if found is None or is_alive(int(found[1])):
             continue
         if found[2] == "old" and not os.path.lexists(path):
             os.rename(entry, path)
@@ -71,13 +71,3 @@ def clear_remains(path: Path) -> None:
 
 def _escaped(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

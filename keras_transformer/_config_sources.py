@@ -15,6 +15,8 @@ from keras_transformer.errors import UserError, close_matches
 
 FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that in C is ten times as fast
 MAX_DEPTH = 20
+# what PyYAML raises for a tag that is unknown, or for !!int "" and the 31st of June
+NO_VALUE = (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError, TypeError)
 NULL = "tag:yaml.org,2002:null"
 
 
@@ -72,7 +74,7 @@ def plain_content(path: str | os.PathLike[str]) -> Any:
     root = compose(path)
     try:
         return None if root is None else yaml.SafeLoader("").construct_document(root)
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
+    except NO_VALUE as error:
         raise UserError(f"{path}: not YAML: {getattr(error, 'problem', None) or error}") from None
 
 
@@ -127,7 +129,7 @@ class _YamlWalk:
     def value(self, key: str, node: yaml.Node, where: str) -> Iterator[Given]:
         try:
             yield Given(key, yaml.SafeLoader("").construct_document(node), where, from_flag=False)
-        except (yaml.YAMLError, ValueError, OverflowError) as error:  # an unknown tag, or the 31st of June
+        except NO_VALUE as error:
             problem = getattr(error, "problem", None) or error
             self.problems.append(f"{where}: expected {expected(self.hints[key])}: {problem}")
 

@@ -46,7 +46,7 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if is_building(left) and not _is_alive(int(left.name.split(".")[-2])):
+        if is_building(left) and not is_alive(int(left.name.split(".")[-2])):
             shutil.rmtree(left, ignore_errors=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
@@ -63,13 +63,14 @@ def is_building(path: Path) -> bool:
     return re.fullmatch(r"\..+\.[0-9]{1,18}\.tmp", path.name) is not None
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Returns whether there is a process of this number on this machine."""
     try:
         os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
+    except ProcessLookupError:
         return False
-    except PermissionError:
-        pass  # somebody else's
+    except (PermissionError, OverflowError):  # somebody else's; or no number of a process
+        return True
     return True
 
 

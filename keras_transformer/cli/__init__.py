@@ -11,7 +11,6 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from keras_transformer._config_sources import is_text
 from keras_transformer._quiet import quiet_tensorflow
@@ -20,8 +19,6 @@ from keras_transformer.cli.discovery import listed
 from keras_transformer.cli.options import build_parsers
 from keras_transformer.cli.terminal import say, warn
 from keras_transformer.errors import UserError, close_matches
-
-BACKENDS = ("tensorflow", "jax")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,19 +75,6 @@ def _show_warning(message: Warning | str, *place: object, **more: object) -> Non
     warn(str(message))
 
 
-def _check_backend() -> None:
-    """Raises a `UserError` if the environment asks Keras for a backend that is unknown here or not installed.
-
-    Before Keras is imported, which would tell it in the middle of something else.
-    """
-    backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
-    if backend not in BACKENDS:
-        matches = close_matches(backend, BACKENDS)
-        raise UserError(f"KERAS_BACKEND is {backend!r}, expected one of {', '.join(BACKENDS)}.{matches}")
-    if find_spec(backend) is None:
-        raise UserError(f"KERAS_BACKEND is {backend!r}, which is not installed: pip install '.[{backend}]'")
-
-
 # What each command does
 
 
@@ -106,7 +90,6 @@ def _run(argv: Sequence[str]) -> int:
         arguments = commands[name].parse_command(argv[1:])
     except SystemExit:  # argparse has printed the help or the version
         return 0
-    _check_backend()
     for name, value in vars(arguments).items():
         if isinstance(value, str) and not is_text(value):
             raise UserError(f"{name} is {value!r}, which is not UTF-8; give it another name")

@@ -12,6 +12,7 @@ import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import fields
+from importlib.util import find_spec
 from typing import Any
 
 from keras_transformer._memory import keep_memory
@@ -31,14 +32,30 @@ from keras_transformer.cli.parser import Parser
 from keras_transformer.cli.search_flags import align_of, named_as_given, search_of
 from keras_transformer.cli.terminal import PROGRAM, print_result, say, standard_input, warn, write_lines
 from keras_transformer.cli.tune_lr import add_sweep_flags, tune
-from keras_transformer.errors import UserError
+from keras_transformer.errors import UserError, close_matches
 from keras_transformer.export.gate import raise_refusals
 from keras_transformer.export.precisions import DEFAULT as DEFAULT_PRECISIONS
 from keras_transformer.training.run_directory import RunDirectory
 
+BACKENDS = ("tensorflow", "jax")
+
+
+def check_backend() -> None:
+    """Raises a `UserError` if the environment asks Keras for a backend that is unknown here or not installed.
+
+    Before Keras is imported, which would tell it in the middle of something else.
+    """
+    backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if backend not in BACKENDS:
+        matches = close_matches(backend, BACKENDS)
+        raise UserError(f"KERAS_BACKEND is {backend!r}, expected one of {', '.join(BACKENDS)}.{matches}")
+    if backend == "jax" and find_spec("jax") is None:
+        raise UserError("KERAS_BACKEND is 'jax', which is not installed: pip install '.[jax]', Python 3.11 or later")
+
 
 def _prepare_machine() -> None:
     """What a command that trains or searches long does before TensorFlow is there."""
+    check_backend()
     use_one_thread_an_operation()
     keep_memory()
 
@@ -155,6 +172,7 @@ def predict(arguments: argparse.Namespace) -> int:
     else:
         if arguments.precision is not None:
             raise UserError(f"--precision: {arguments.path} is a run directory; only an artifact folder has several")
+        check_backend()
         RunDirectory(arguments.path).check_trained()  # before Keras is imported
         model = importlib.import_module("keras_transformer").load(arguments.path)
         lines = lines_of_run(model, search, arguments.cut, arguments.json, align)

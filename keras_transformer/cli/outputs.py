@@ -35,8 +35,9 @@ def check_output(flag: str, path: str, mark: str | None = None) -> None:
 
 
 def check_own(path: Path, mark: str, message: str) -> None:
-    """Raises a `UserError` with the message if there is a file that does not hold the mark."""
+    """Raises a `UserError` with the message if there is a file that does not hold the mark, and is not empty."""
     if path.exists():
         with open(path, "rb") as file:
-            if mark.encode() not in file.read(START):
+            start = file.read(START)
+            if start and mark.encode() not in start:
                 raise UserError(message)

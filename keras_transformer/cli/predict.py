@@ -89,15 +89,16 @@ def explained_lines(model: Any, method: str, as_json: bool, kept: list[Any] | No
 
     def lines(texts: list[str]) -> list[list[str]]:
         found = [explanations.explain(model, text, method) for text in texts]
-        if kept is not None:
+        shown = [[show(one)] for one in found]
+        if as_json:
+            whole = zip(model.answers(texts), found, strict=True)
+            shown = [
+                [json.dumps({**answer, "explanation": explanations.as_json(one)}, ensure_ascii=False)]
+                for answer, one in whole
+            ]
+        if kept is not None:  # last, for whoever has too little memory is asked again
             kept.extend(found)
-        if not as_json:
-            return [[show(one)] for one in found]
-        whole = zip(model.answers(texts), found, strict=True)
-        return [
-            [json.dumps({**answer, "explanation": explanations.as_json(one)}, ensure_ascii=False)]
-            for answer, one in whole
-        ]
+        return shown
 
     return lines
 

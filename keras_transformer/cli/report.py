@@ -69,8 +69,9 @@ def write_report(folder: str, output: str | None = None, format: str | None = No
     run = RunDirectory(folder)
     run.check_exists()
     format = format or SUFFIXES.get(Path(output or ".md").suffix.lower(), "markdown")
-    if Path(output or ".md").suffix.lower() == ".svg":
-        raise UserError(f"{output}: a picture, expected a report's name: give --output {Path(str(output)).stem}.md")
+    if output and Path(output).suffix.lower() == ".svg":
+        better = Path(output).with_suffix(".html" if format == "html" else ".md")
+        raise UserError(f"{output}: a picture, expected a report's name: give --output {better}")
     path = Path(output) if output else run.path / ("report.html" if format == "html" else "report.md")
     report = read_report(run)
     files = {path: html_page(report)}

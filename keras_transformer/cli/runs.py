@@ -14,6 +14,7 @@ from typing import Any
 from keras_transformer._config_sources import plain_content, read_text
 from keras_transformer._files import is_building
 from keras_transformer.cli.discovery import check_exists
+from keras_transformer.cli.terminal import print_result
 from keras_transformer.config import END_MARK
 from keras_transformer.errors import UserError
 from keras_transformer.training.run_directory import RunDirectory
@@ -59,9 +60,7 @@ def print_runs(folder: str, as_json: bool) -> None:
     """
     summaries = [summary_of(path) for path in run_folders(folder)]
     if as_json:
-        import json
-
-        print(json.dumps([asdict(summary) for summary in summaries], indent=2, ensure_ascii=False))
+        print_result([asdict(summary) for summary in summaries])
     elif summaries:
         print(run_table(summaries), end="")
     else:

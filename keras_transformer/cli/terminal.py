@@ -32,5 +32,7 @@ def write_lines(lines: list[str]) -> None:
 
 
 def print_result(result: object) -> None:
+    """Prints a value as JSON, in characters that the terminal has."""
     if result is not None:
-        print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
+        has_all = (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf16", "utf32")
+        print(json.dumps(result, indent=2, ensure_ascii=not has_all, default=str))

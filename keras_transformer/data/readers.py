@@ -299,7 +299,7 @@ def _table_rows(
 ) -> Iterator[Row]:
     """Picks the columns asked for and holds every row to the width of the first."""
     picks: Sequence[int] | None = None
-    width = 0
+    width, is_header = 0, False
     for number, cells in table:
         if not "".join(cells).strip():
             yield Row(("",) * count, name, number)
@@ -319,7 +319,9 @@ def _table_rows(
             if is_header:
                 continue
         if len(cells) != width:
-            raise UserError(f"{name}:{number}: {_wrong_width(cells, width, separator, columns is None)}")
+            raise UserError(
+                f"{name}:{number}: {_wrong_width(cells, width, separator, columns is None and not is_header)}"
+            )
         yield Row(tuple([cells[pick] for pick in picks]), name, number)
 
 

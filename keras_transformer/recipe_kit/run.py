@@ -33,7 +33,7 @@ MAY_CHANGE: tuple[str, ...] = (  # of a run that is resumed
     "host",
     "tensorboard",
 )
-OF_A_HOST = ("run", "resume", "host", "devices")  # may be another on each of several
+OF_A_HOST = ("host", "devices", "run", "resume", "data", "train_only", "validation", "test")  # may differ between hosts
 OF_THE_STORE = ("piece_dropout", "quantize")  # of `training`: what a run's folder was filled for
 
 
@@ -56,7 +56,8 @@ def settle_training(
         adversarial: as `LabelObjective` has it.
 
     Raises:
-        UserError: the run directory is in the way, or is not there; not even one row fits.
+        UserError: the run directory is in the way, or is not there, or is of another task; it is to be shorter than
+            its warm-up; not even one row fits.
     """
     options, run, before = config.training, training.RunDirectory(config.run), None
     if config.resume:
@@ -65,7 +66,7 @@ def settle_training(
         if task != config.task:
             raise UserError(f"{run.path} is a run of {task}, not {config.task}: give another --run")
         before = load_config(type(config), run.config).training
-    if before is not None and options.steps < before.warm_up():
+    if before is not None and options.warmup_steps is None and options.steps < before.warm_up():
         wanted = f"at least the warm-up of {run.path}, which has {before.warm_up()} steps"
         raise UserError(f"training.steps is {options.steps}, expected {wanted}")
     if options.warmup_steps is None:
@@ -92,16 +93,19 @@ def make_run(config: Config, prepare: Callable[[Config, training.RunDirectory], 
         prepare: fills a new run's directory, see `new_run`.
 
     Raises:
-        UserError: there is a run already, or none to resume, or one of another config; the data cannot be used.
+        UserError: there is a run already, or none to resume, or one of another config, or with more steps, or one that
+            another process trains; a host differs from the first; the data cannot be used.
     """
 
     def make() -> training.RunDirectory:
         run = _open_run(config)
         if config.resume:
-            with run.training():  # or its config would no longer be that of the training under way
-                save_config(replace(config, resume=False), run.config)  # a new training can begin from it, too
+            training.check_device(config.training)
+            run.hold()  # from here to the end of the training, whose config this is
+            save_config(replace(config, resume=False), run.config)  # a new training can begin from it, too
         else:
             prepare(config, run)
+            run.hold()
         return run
 
     return training.first_then_others(make, lambda: _find_run(config))
@@ -124,7 +128,7 @@ def new_run(config: RecipeConfig, run: training.RunDirectory) -> Iterator[traini
 def trial_run(config: Config) -> Iterator[tuple[Config, training.RunDirectory]]:
     """Gives the config and the directory of a run that is gone afterwards: for finding a learning rate."""
     with TemporaryDirectory(prefix="keras-transformer-") as folder:
-        options = replace(config.training, curriculum_steps=0)
+        options = replace(config.training, curriculum_steps=0, devices=1)
         run = training.RunDirectory(Path(folder) / "run")
         yield replace(config, run=str(run.path), resume=False, training=options), run
 
@@ -180,7 +184,7 @@ def _find_run(config: RecipeConfig) -> training.RunDirectory:
     if changed:
         raise UserError(
             f"host {config.training.host} differs from host 0, which has {changed}; start all hosts with the same "
-            f"config and flags, {' and '.join(OF_A_HOST[2:])} apart"
+            f"config and flags, {' and '.join(OF_A_HOST[:2])} apart"
         )
     return run
 
@@ -193,7 +197,7 @@ def _open_run(config: RecipeConfig) -> training.RunDirectory:
         return run
     run.check_exists()
     saved, may_change = load_config(type(config), run.config), MAY_CHANGE
-    if run.last_checkpoint() is None:  # nothing is trained yet: it may begin with other settings
+    if not run.is_begun():  # it may begin with other settings
         may_change += tuple(item.name for item in fields(saved.training) if item.name not in OF_THE_STORE)
     changed = _changed(saved, config, may_change)
     if changed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import struct
 import zipfile
@@ -17,6 +16,7 @@ import numpy as np
 from keras_transformer._files import replacing
 from keras_transformer.errors import UserError
 from keras_transformer.training.divergence import Diverged
+from keras_transformer.training.run_directory import numbered_files
 
 KEEP = 2
 # What NumPy and zipfile raise, depending on the byte that is wrong; RuntimeError is "encrypted" or "not implemented".
@@ -131,16 +131,3 @@ def check_same_model(path: Path, arrays: Mapping[str, np.ndarray], variables: Se
 def checkpoints(folder: Path) -> list[Path]:
     """Returns the checkpoints of a folder, the oldest first."""
     return numbered_files(folder, "step")
-
-
-def numbered_files(folder: Path, kind: str) -> list[Path]:
-    """Returns the files <kind>-<step>.npz of a folder, the smallest step first."""
-    if not folder.is_dir():
-        return []
-    names = sorted(name for name in os.listdir(folder) if re.fullmatch(rf"{kind}-\d{{8,}}\.npz", name))
-    return [folder / name for name in names]
-
-
-def step_of(path: Path) -> int:
-    """Returns the step in the name of a file <kind>-<step>.npz."""
-    return int(path.stem.rpartition("-")[2])

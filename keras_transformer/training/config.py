@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
@@ -302,7 +303,7 @@ class TrainingConfig:
         hosts, most = self.hosts, max(len(self.hosts) - 1, 0)
         refuse_unless(len(hosts) != 1, "hosts", hosts, "two or more, or none")
         port = hosts[0].rpartition(":")[2] if hosts and ":" in hosts[0] else ""
-        is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
+        is_port = re.fullmatch("[0-9]{1,5}", port) is not None and 0 < int(port) < 2**16
         refuse_unless(not hosts or is_port, "hosts", hosts, "the first with a port, such as 10.0.0.1:9876")
         wanted = f"0 to {most}, for there are {len(hosts)} hosts" if hosts else "0, for there are no hosts"
         refuse_unless(0 <= self.host <= most, "host", self.host, wanted)

@@ -98,14 +98,18 @@ def _connect(config: TrainingConfig) -> None:
     meet(config.hosts[0], config.host, len(config.hosts), SECONDS_TO_CONNECT)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_recoverability", True)  # or it aborts, with a page of its own, when a host is lost
-    jax.distributed.initialize(
-        config.hosts[0],
-        len(config.hosts),
-        config.host,
-        cluster_detection_method="deactivate",
-        initialization_timeout=SECONDS_TO_CONNECT,
-        shutdown_timeout_seconds=SECONDS_TO_SHUT_DOWN,
-    )
+    try:
+        jax.distributed.initialize(
+            config.hosts[0],
+            len(config.hosts),
+            config.host,
+            cluster_detection_method="deactivate",
+            initialization_timeout=SECONDS_TO_CONNECT,
+            shutdown_timeout_seconds=SECONDS_TO_SHUT_DOWN,
+        )
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"host {config.host} cannot join the others at {config.hosts[0]}: {reason}") from None
 
 
 def _watch(config: TrainingConfig, ended: threading.Event) -> None:
@@ -225,9 +229,12 @@ def own_run(run: RunDirectory) -> Iterator[RunDirectory]:
         UserError: another process trains the run.
     """
     if is_first():
-        with run.training():
+        run.hold()
+        try:
             of_first(0)  # waits for the copies
             yield run
+        finally:
+            run.release()
         return
     with TemporaryDirectory(prefix="keras-transformer-") as folder:
         copy = Path(folder) / run.path.name

@@ -17,7 +17,7 @@ from rich.console import Console
 from keras_transformer._files import reason, reserve
 from keras_transformer.data.batching import TokenBatches
 from keras_transformer.errors import UserError
-from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint, step_of
+from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint
 from keras_transformer.training.checkpoints import numbered as numbered_variables
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.curve import Curve
@@ -28,7 +28,7 @@ from keras_transformer.training.input_watch import InputWatch
 from keras_transformer.training.last_weights import LastWeights
 from keras_transformer.training.model import TrainingModel
 from keras_transformer.training.panels import Panels
-from keras_transformer.training.run_directory import RunDirectory
+from keras_transformer.training.run_directory import RunDirectory, step_of
 from keras_transformer.training.schedules import make_schedule
 from keras_transformer.training.standing import Evaluation, Point, Progress, Totals
 from keras_transformer.training.tensorboard import TensorBoardLog
@@ -140,9 +140,9 @@ class RunKeeper(keras.callbacks.Callback):
         patience = self.config.patience
         return patience is not None and self.progress.evaluations_since_best >= patience
 
-    def skipped_steps(self) -> int:
-        """Returns how many steps changed no weight, because a gradient overflowed float16; 0 without loss scaling."""
-        return self.progress.step - self._iterations() if self._scales_loss() else 0
+    def skipped_steps(self) -> int | None:
+        """Returns how many steps changed no weight, a gradient having overflowed float16; None without loss scaling."""
+        return self.progress.step - self._iterations() if self._scales_loss() else None
 
     def _scales_loss(self) -> bool:
         return own_optimizer(self.training_model) is not self.training_model.optimizer
@@ -359,7 +359,7 @@ class RunKeeper(keras.callbacks.Callback):
                 progress.seconds - point.seconds
             )
         if self._scales_loss():
-            values["train/skipped_steps"] = self.skipped_steps()
+            values["train/skipped_steps"] = self.skipped_steps() or 0
             values["train/loss_scale"] = _number(self.training_model.optimizer.dynamic_scale)
         values.update(self.watch.point(progress.seconds - point.seconds))
         self.log.scalars(values, progress.step)
@@ -425,7 +425,7 @@ class RunKeeper(keras.callbacks.Callback):
         else:
             progress.evaluations_since_best += 1
         with self._writing("the evaluation"):
-            skipped = self.skipped_steps() if self._scales_loss() else None
+            skipped = self.skipped_steps()
             self.record.write(progress, self.history, evaluation, trained, better, skipped)
         if self.is_out_of_patience():
             self.console.print(

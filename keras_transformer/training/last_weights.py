@@ -14,11 +14,10 @@ from keras_transformer.training.checkpoints import (
     check_same_model,
     finite_values,
     numbered,
-    numbered_files,
     read_arrays,
-    step_of,
     write_arrays,
 )
+from keras_transformer.training.run_directory import numbered_files, step_of
 
 
 class LastWeights:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from contextlib import suppress
 
 from keras_transformer.errors import UserError
 
@@ -15,6 +16,7 @@ HELLO = b"keras-transformer host "
 GO, TAKEN = b"go", b"no"
 SECONDS_TO_ANSWER = 5
 SECONDS_BETWEEN_TRIES = 1
+SECONDS_TO_BE_KNOWN = 10  # until a name of the first host is known to itself
 
 
 def meet(address: str, host: int, count: int, seconds: float) -> None:
@@ -43,26 +45,30 @@ def meet(address: str, host: int, count: int, seconds: float) -> None:
 
 def _gather(address: str, count: int, seconds: float, end: float) -> None:
     arrived: dict[int, socket.socket] = {}
-    told = count == 1
+    told = False
     with _listening(_parts(address)[1]) as listening:
         _check_reachable(address)
         try:
             while len(arrived) < count - 1:
-                left = end - time.monotonic()
-                if left <= 0:
+                if time.monotonic() > end:
                     raise UserError(
                         f"{_missing(arrived, count)} of {count} did not come to {address} in {seconds:g} s: start all "
                         "of them with the same training.hosts"
                     )
-                listening.settimeout(min(left, SECONDS_TO_ANSWER))
+                listening.settimeout(max(min(end - time.monotonic(), SECONDS_TO_ANSWER), 0.1))
                 try:
                     _receive(listening.accept()[0], arrived, count)
                 except TimeoutError:
                     if not told:
-                        print(f"waiting for {_missing(arrived, count)} of {count}", file=sys.stderr, flush=True)
+                        _tell(f"waiting for {_missing(arrived, count)} of {count}")
                         told = True
+                except OSError:  # it was gone before it was taken
+                    continue
+                for number in [number for number, connection in arrived.items() if not _is_open(connection)]:
+                    arrived.pop(number).close()  # it was ended while it waited
             for connection in arrived.values():
-                connection.sendall(GO)
+                with suppress(OSError):
+                    connection.sendall(GO)
         finally:
             for connection in arrived.values():
                 connection.close()
@@ -102,29 +108,50 @@ def _missing(arrived: dict[int, socket.socket], count: int) -> str:
 
 
 def _join(address: str, host: int, seconds: float, end: float) -> None:
-    told, reason = False, ""
+    told = False
     while True:
         try:
             with socket.create_connection(_parts(address), SECONDS_TO_ANSWER) as connection:
-                connection.sendall(HELLO + str(host).encode())
-                connection.settimeout(max(end - time.monotonic(), 0.1))
-                answer = connection.recv(len(GO))
-            if answer == GO:
-                return
-            if answer == TAKEN:
-                raise UserError(f"another process is host {host} already: give each its own training.host")
+                if _is_let_go(connection, address, host, seconds, end):
+                    return
             reason = "it does not answer as a host does"
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, UnicodeError) as error:
+            reason = _reason(error)
         if time.monotonic() > end:
             raise UserError(
                 f"host {host} does not reach host 0 at {address} in {seconds:g} s: {reason}; start host 0, and see "
                 "that the first of training.hosts is its address and that no firewall is between them"
             )
         if not told:
-            print(f"waiting for host 0 at {address} ({reason})", file=sys.stderr, flush=True)
+            _tell(f"waiting for host 0 at {address} ({reason})")
             told = True
         time.sleep(SECONDS_BETWEEN_TRIES)
+
+
+def _is_let_go(connection: socket.socket, address: str, host: int, seconds: float, end: float) -> bool:
+    """Says who this is and waits for an answer; returns whether it is that of a first host that has found all others.
+
+    Raises:
+        UserError: there is none in time, or another process is this host.
+    """
+    connection.sendall(HELLO + str(host).encode())
+    told = False
+    while time.monotonic() < end:
+        connection.settimeout(max(min(end - time.monotonic(), SECONDS_TO_ANSWER), 0.1))
+        try:
+            answer = connection.recv(len(GO))
+        except TimeoutError:
+            if not told:
+                _tell("waiting for the other hosts")
+                told = True
+            continue
+        if answer == TAKEN:
+            raise UserError(f"another process is host {host} already: give each its own training.host")
+        return answer == GO
+    raise UserError(
+        f"host {host} is connected to {address} and had no word in {seconds:g} s: not all of the other hosts came, or "
+        "what listens there is no host; start all of them with the same training.hosts"
+    )
 
 
 def _parts(address: str) -> tuple[str, int]:
@@ -139,16 +166,29 @@ def _listening(port: int) -> socket.socket:
         return socket.create_server(("", port))
     except OSError as error:
         raise UserError(
-            f"host 0 cannot listen at port {port}: {error.strerror}; give the first of training.hosts another port"
+            f"host 0 cannot listen at port {port}: {_reason(error)}; give the first of training.hosts another port"
         ) from None
 
 
 def _check_reachable(address: str) -> None:
-    """Raises a `UserError` unless this machine is the one at the address, where it listens."""
-    try:
-        socket.create_connection(_parts(address), SECONDS_TO_ANSWER).close()
-    except OSError as error:
-        raise UserError(
-            f"host 0 does not reach itself at {address}: {error.strerror or error}; the first of training.hosts is to "
-            "be an address of this machine"
-        ) from None
+    """Raises a `UserError` unless this machine is the one at the address, where it listens; a name may take a while."""
+    end = time.monotonic() + SECONDS_TO_BE_KNOWN
+    while True:
+        try:
+            socket.create_connection(_parts(address), SECONDS_TO_ANSWER).close()
+            return
+        except (OSError, UnicodeError) as error:
+            if time.monotonic() > end:
+                raise UserError(
+                    f"host 0 does not reach itself at {address}: {_reason(error)}; the first of training.hosts is to "
+                    "be an address of this machine"
+                ) from None
+        time.sleep(SECONDS_BETWEEN_TRIES)
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

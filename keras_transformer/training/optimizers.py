@@ -78,14 +78,14 @@ def undecayed(variables: Sequence[Any], patterns: Sequence[str]) -> list[Any]:
 
 
 def check_undecayed(model: keras.Model, patterns: Sequence[str]) -> None:
-    """Raises a `UserError` where a pattern of weights that are not to decay matches none that is trained.
+    """Raises a `UserError` where a pattern of weights that are not to decay matches none.
 
     Those of the default may: not every model has a normalisation with a bias.
     """
     for pattern in patterns:
-        if pattern not in NO_WEIGHT_DECAY and not undecayed(model.trainable_variables, [pattern]):
-            near = _near(pattern, [variable.path for variable in model.trainable_variables])
-            raise UserError(f"no_weight_decay: no weight that is trained matches {pattern!r}.{near}")
+        if pattern not in NO_WEIGHT_DECAY and not undecayed(model.weights, [pattern]):
+            near = _near(pattern, [variable.path for variable in model.weights])
+            raise UserError(f"no_weight_decay: no weight matches {pattern!r}.{near}")
 
 
 def freeze(model: keras.Model, patterns: Sequence[str]) -> list[str]:

@@ -34,6 +34,19 @@ PAIR = ("source", "target")  # what the texts of an example are called, unless t
 LARGEST = 2.0**63  # of the numbers in a run's files: what is not damaged has far smaller ones
 
 
+def numbered_files(folder: Path, kind: str) -> list[Path]:
+    """Returns the files <kind>-<step>.npz of a folder, the smallest step first."""
+    if not folder.is_dir():
+        return []
+    names = sorted(name for name in os.listdir(folder) if re.fullmatch(rf"{kind}-[0-9]{{8,18}}\.npz", name))
+    return [folder / name for name in names]
+
+
+def step_of(path: Path) -> int:
+    """Returns the step in the name of a file <kind>-<step>.npz."""
+    return int(path.stem.rpartition("-")[2])
+
+
 def is_number(value: Any) -> bool:
     """Returns whether a value read from a file is a number of a usual size; NaN and the infinite are usual."""
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < LARGEST)
@@ -73,6 +86,7 @@ class RunDirectory:
         self.logs = self.path / "logs"
         self.samples = self.path / "samples.txt"
         self.lock = self.path / "training.lock"
+        self._held: ExitStack | None = None
         self.origin = self.path / "origin"
 
     def check_free(self, mend: str = "give another --run, or --resume to take up the training in it") -> None:
@@ -101,22 +115,30 @@ class RunDirectory:
                 f"{self.path} cannot be made: {error.strerror or error}; give another --run, or make room"
             ) from None
 
-    @contextmanager
-    def training(self) -> Iterator[RunDirectory]:
-        """Gives this run; inside the block no other process may train it.
+    def hold(self) -> None:
+        """Keeps other processes from training this run, until `release` or the end of this one.
 
         Raises:
-            UserError: another does.
+            UserError: another process trains it.
         """
-        try:
-            lock = ExitStack()
-            lock.enter_context(locked(self.lock, wait=False))
-        except BlockingIOError:
-            raise UserError(f"{self.path} is being trained by another process: wait for its end, or end it") from None
-        except OSError as error:
-            raise UserError(f"{self.lock} cannot be written: {error.strerror}") from None
-        with lock:
-            yield self
+        if self._held is not None:
+            return
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.lock, wait=False))
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.path} is being trained by another process: wait for its end, or end it"
+                ) from None
+            except OSError as error:
+                raise UserError(f"{self.lock} cannot be written: {error.strerror}") from None
+            self._held = stack.pop_all()
+
+    def release(self) -> None:
+        """Lets others train this run."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def is_training(self) -> bool | None:
         """Returns whether a process trains this run; None if that cannot be told: nothing has locked it yet."""
@@ -124,9 +146,12 @@ class RunDirectory:
 
     def last_checkpoint(self) -> int | None:
         """Returns the step of the last checkpoint; None if there is none."""
-        names = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
-        found = (re.fullmatch(r"step-([0-9]+)\.npz", path.name) for path in names)
-        return max((int(match[1]) for match in found if match), default=None)
+        saved = numbered_files(self.checkpoints, "step")
+        return step_of(saved[-1]) if saved else None
+
+    def is_begun(self) -> bool:
+        """Returns whether something is trained: the run, or what it is warmed up by, has a checkpoint."""
+        return any(numbered_files(folder, "step") for folder in self.path.glob("**/checkpoints"))
 
     def check_exists(self) -> None:
         """Raises UserError unless this is the folder of a run."""
@@ -218,7 +243,7 @@ class RunDirectory:
             raise UserError(f"{path} is damaged: {error}") from None
 
     def read_metrics(self) -> dict[str, Any]:
-        """Returns what metrics.json holds, see `RunKeeper`; no evaluations if the training has not reached its first.
+        """Returns what metrics.json holds, see `EvaluationRecord`; no evaluations before the first.
 
         Raises:
             UserError: the file is damaged.

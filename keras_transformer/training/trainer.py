@@ -22,7 +22,7 @@ from keras_transformer.training.hosts import is_first, own_run
 from keras_transformer.training.keeper import RunKeeper
 from keras_transformer.training.model import TrainingModel
 from keras_transformer.training.objective import Objective
-from keras_transformer.training.optimizers import freeze, make_optimizer
+from keras_transformer.training.optimizers import check_undecayed, freeze, make_optimizer
 from keras_transformer.training.progress import ProgressBar
 from keras_transformer.training.rounding import round_in_training, with_rounded
 from keras_transformer.training.run_directory import RunDirectory
@@ -34,12 +34,14 @@ def compile_for_training(model: keras.Model, config: TrainingConfig, objective: 
     """Returns the model with what it is trained for and its optimizer.
 
     Raises:
-        UserError: the device cannot run the dtype policy; `config.freeze` matches nothing, or everything.
+        UserError: the device cannot run the dtype policy; `config.freeze` matches nothing, or everything;
+            `config.no_weight_decay` matches nothing.
     """
     if config.deterministic:
         make_deterministic()
     check_policy(config.dtype_policy)
     freeze(model, config.freeze)
+    check_undecayed(model, config.no_weight_decay)
     round_in_training(model, config.quantize)
     # the policy of what is compiled decides whether Keras scales the loss, as mixed_float16 needs it
     training_model = TrainingModel(
@@ -80,7 +82,8 @@ def train(
 
     Raises:
         KeyboardInterrupt: after Ctrl-C or SIGTERM, with everything saved.
-        UserError: the training diverged; the last checkpoint is damaged or of another model; the disk is full.
+        UserError: the training diverged; another process trains the run; the last checkpoint is damaged or of another
+            model; the disk is full.
     """
     with own_run(run) as run:
         return _train(training_model, batches, config, run, evaluate, console or _console())

@@ -293,14 +293,14 @@ def test_a_damaged_run(capfd: pytest.CaptureFixture[str], run: str) -> None:
     ("backend", "message"),
     [
         ("jaxx", "KERAS_BACKEND is 'jaxx', expected one of tensorflow, jax. Did you mean 'jax'?"),
-        ("jax", "KERAS_BACKEND is 'jax', which is not installed: pip install '.[jax]'"),
+        ("jax", "KERAS_BACKEND is 'jax', which is not installed: pip install '.[jax]', Python 3.11 or later"),
     ],
 )
 def test_a_backend_that_is_not_there(
     capfd: pytest.CaptureFixture[str], recipes: Path, monkeypatch: pytest.MonkeyPatch, backend: str, message: str
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", backend)
-    monkeypatch.setattr("keras_transformer.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("keras_transformer.cli.commands.find_spec", lambda name: None)
     assert errors_of(capfd, "train", "echo") == [message]
 
 

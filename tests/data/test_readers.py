@@ -157,6 +157,8 @@ def test_header_with_the_default_names(name: str, separator: str) -> None:
 def test_a_header_with_the_default_names_among_others() -> None:
     spec = write("a.csv", "id,Target,note,Source\n1,eins,x,one\n")
     assert list(read_pairs(spec)) == [Row(("one", "eins"), spec, 2)]
+    wrong = failure(write("a.csv", "id,source,target\n1,2,3\n1,2,3,4\n"))
+    assert wrong.endswith("a.csv:3: the row has 4 columns separated by a comma, expected 3.")
     for twice in ("source,source,target\n1,2,3\n", "id,source,aim\n1,2,3\n"):
         assert "a.csv:1: the row has 3 columns separated by a comma, expected 2. To read some" in failure(
             write("a.csv", twice)

@@ -141,7 +141,7 @@ def test_frozen_weights_have_no_place_in_the_optimizer(trained: Path) -> None:
         (["--training.length_multiple", "0"], "length_multiple is 0, expected more than 0, or none"),
         (
             ["--training.no_weight_decay", "*/bias", "encodr_0"],
-            "no_weight_decay: no weight that is trained matches 'encodr_0'. Did you mean 'encoder_0'",
+            "no_weight_decay: no weight matches 'encodr_0'. Did you mean 'encoder_0'",
         ),
         (["--training.freeze", "encodr_0"], "freeze: no weight matches 'encodr_0'. Did you mean 'encoder_0'"),
         (

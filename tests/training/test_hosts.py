@@ -23,7 +23,7 @@ from keras_transformer.errors import UserError
 from keras_transformer.models import Seq2SeqTransformer
 from keras_transformer.training import RunDirectory, TrainingConfig, together
 from keras_transformer.training.hosts import _lost
-from keras_transformer.training.meeting_point import meet
+from keras_transformer.training.meeting_point import HELLO, TAKEN, meet
 
 SCRIPT = Path(__file__).with_name("two_hosts.py")
 
@@ -110,31 +110,58 @@ def test_fields_that_cannot_be(fields: dict[str, Any], message: str) -> None:
 
 
 def test_hosts_meet(capsys: pytest.CaptureFixture[str]) -> None:
-    address = f"localhost:{free_port()}"
-    ends: list[int] = []
+    port = free_port()
+    address, ends = f"127.0.0.1:{port}", []
 
-    def come(host: int) -> None:
-        meet(address, host, 3, 60)
+    def meet_as(host: int) -> None:
+        meet(address, host, 4, 60)
         ends.append(host)
 
-    others = [threading.Thread(target=come, args=(host,)) for host in (1, 2)]
-    others[0].start()
-    first = threading.Timer(1.5, come, (0,))
-    first.start()
-    time.sleep(3)
-    with socket.create_connection(("localhost", int(address.rpartition(":")[2]))) as stranger:
-        stranger.sendall(b"GET / HTTP/1.1")
-    with pytest.raises(UserError, match=r"^another process is host 1 already: give each its own training\.host$"):
-        meet(address, 1, 3, 60)
-    assert not ends  # all wait for the last
-    others[1].start()
-    for thread in (first, *others):
+    def come(host: int) -> threading.Thread:
+        thread = threading.Thread(target=meet_as, args=(host,))
+        thread.start()
+        return thread
+
+    def say(words: bytes) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.sendall(words)
+        return connection
+
+    early = come(1)
+    until(lambda: "waiting for host 0" in capsys.readouterr().err)
+    others = [come(0)]
+    until(lambda: can_connect(port))
+    say(b"GET / HTTP/1.1").close()  # a stranger
+    say(HELLO + b"2").close()  # ended while it waits: it does not count
+    until(lambda: "waiting for the other hosts" in capsys.readouterr().err)
+    with say(HELLO + b"1") as twice:
+        assert twice.recv(2) == TAKEN
+    others += [come(3)]
+    time.sleep(1)
+    assert not ends
+    others += [come(2)]
+    for thread in (early, *others):
         thread.join(60)
-    assert sorted(ends) == [0, 1, 2]
-    assert f"waiting for host 0 at {address} (Connection refused)\n" in capsys.readouterr().err
+    assert sorted(ends) == [0, 1, 2, 3]
 
 
-def test_hosts_that_do_not_meet() -> None:
+def until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def can_connect(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_hosts_that_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keras_transformer.training.meeting_point.SECONDS_TO_BE_KNOWN", 0)
     port = free_port()
     with pytest.raises(UserError, match=rf"^hosts 1, 2 of 3 did not come to 127\.0\.0\.1:{port} in 1 s: start all"):
         meet(f"127.0.0.1:{port}", 0, 3, 1)
@@ -145,8 +172,10 @@ def test_hosts_that_do_not_meet() -> None:
         message = rf"^host 0 cannot listen at port {port}: .*; give the first of training\.hosts another port$"
         with pytest.raises(UserError, match=message):
             meet(f"127.0.0.1:{port}", 0, 2, 1)
-        with pytest.raises(UserError, match=rf"^host 1 does not reach host 0 at 127\.0\.0\.1:{port} in 1 s: timed"):
+        with pytest.raises(UserError, match=rf"^host 1 is connected to 127\.0\.0\.1:{port} and had no word in 1 s"):
             meet(f"127.0.0.1:{port}", 1, 2, 1)  # it listens, and says nothing
+    with pytest.raises(UserError, match=r"^host 0 does not reach itself at a\.\.b:\d+: "):
+        meet(f"a..b:{free_port()}", 0, 2, 1)
     with pytest.raises(UserError, match=r"^host 0 does not reach itself at nowhere\.invalid:\d+: .*; the first of"):
         meet(f"nowhere.invalid:{free_port()}", 0, 2, 1)
 

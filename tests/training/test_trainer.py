@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from keras_transformer._locks import locked
 from keras_transformer.data import Seq2SeqBatches
 from keras_transformer.errors import UserError
 from keras_transformer.models import Seq2SeqTransformer
@@ -304,13 +305,13 @@ def test_a_score_that_is_no_number_is_null(fresh: Callable[..., Trained], tmp_pa
 
 
 def test_one_process_trains_a_run(fresh: Callable[..., Trained], tmp_path: Path) -> None:
-    with (
-        RunDirectory(tmp_path).training(),
-        pytest.raises(UserError, match=r"is being trained by another process: wait"),
-    ):
+    message = r"is being trained by another process: wait for its end, or end it"
+    with locked(RunDirectory(tmp_path).lock), pytest.raises(UserError, match=message):
         fresh(tmp_path)
     assert not (tmp_path / "checkpoints").exists()
     assert fresh(tmp_path, replace(CONFIG, steps=10)).progress.step == 10
+    with locked(RunDirectory(tmp_path).lock, wait=False):
+        pass  # it is let go of
 
 
 def test_patience(fresh: Callable[..., Trained], tmp_path: Path) -> None:

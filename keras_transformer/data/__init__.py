@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keras_transformer.data.readers import usable_pairs as usable_pairs
     from keras_transformer.data.splits import default_split_sizes as default_split_sizes
     from keras_transformer.data.splits import split_pairs as split_pairs
+    from keras_transformer.data.stages import Stages as Stages
     from keras_transformer.data.store import TokenStore as TokenStore
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -43,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Report": "readers",
         "Row": "readers",
         "Seq2SeqBatches": "batching",
+        "Stages": "stages",
         "TokenBatches": "batching",
         "TagReport": "conll",
         "TokenStore": "store",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -62,6 +63,10 @@ class Ragged:
     def lengths_of(self, rows: np.ndarray) -> np.ndarray:
         """Returns the lengths of the given rows, int64 `[len(rows)]`."""
         return self.offsets[rows + 1] - self.offsets[rows]
+
+    def first(self, rows: int) -> Ragged:
+        """Returns the first rows."""
+        return Ragged(self.ids, self.offsets[: rows + 1])
 
     def padded(self, rows: np.ndarray, width: int, pad_id: int) -> np.ndarray:
         """Returns the given rows as int32 `[len(rows), width]`, padded at the end; no row may be longer."""
@@ -127,6 +132,13 @@ class TokenStore:
         if name not in self.columns:
             raise self._damaged(f"it has no column {name!r}")
         return self.columns[name]
+
+    def first_parts(self, count: int) -> TokenStore:
+        """Returns a store that has the rows of the first sources alone."""
+        found = copy(self)
+        found.parts = self.parts[:count]
+        found.columns = {name: column.first(sum(found.parts)) for name, column in self.columns.items()}
+        return found
 
     def _damaged(self, what: str) -> UserError:
         return UserError(

@@ -8,6 +8,7 @@ from keras_transformer._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from keras_transformer.recipe_kit.batches import batch_options as batch_options
+    from keras_transformer.recipe_kit.batches import staged as staged
     from keras_transformer.recipe_kit.batches import store_options as store_options
     from keras_transformer.recipe_kit.batches import tell_cut as tell_cut
     from keras_transformer.recipe_kit.batches import tell_mixture as tell_mixture
@@ -44,6 +45,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "say": "telling",
         "settle_training": "run",
         "shorten": "evaluation",
+        "staged": "batches",
         "store_options": "batches",
         "tell_cut": "batches",
         "tell_mixture": "batches",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 from keras_transformer import data
 from keras_transformer.errors import UserError
 from keras_transformer.recipe_kit.config import RecipeConfig
 from keras_transformer.recipe_kit.telling import say
 from keras_transformer.text import LongestMatches
+
+Batches = TypeVar("Batches", bound="data.TokenBatches")
 
 
 def store_options(config: RecipeConfig, tokenizer: Any, parts: Sequence[int] | None) -> dict[str, Any]:
@@ -61,14 +63,31 @@ def batch_options(config: RecipeConfig, store: data.TokenStore, tokenizer: Any) 
     dropout, shares = None, None
     if options.piece_dropout:
         dropout = data.PieceDropout(tokenizer.pieces, options.piece_dropout, options.seed)
-    if len(config.sources) > 1:
-        shares = data.mixing_shares(store.parts, config.mixing_weights, config.mixing_temperature).tolist()
+    if len(store.parts) > 1:
+        weights = None if config.mixing_weights is None else config.mixing_weights[: len(store.parts)]
+        shares = data.mixing_shares(store.parts, weights, config.mixing_temperature).tolist()
     return {
         "length_multiple": options.length_multiple or data.default_length_multiple(),
         "dropout": dropout,
         "shares": shares,
         "curriculum_steps": options.curriculum_steps * options.accumulate,  # to the data every batch is a step
     }
+
+
+def staged(config: RecipeConfig, store: data.TokenStore, batches_of: Callable[[data.TokenStore], Batches]) -> Batches:
+    """Returns the batches of a store, of which the last are of the data alone where the config says so.
+
+    Args:
+        config: whose data it is.
+        store: of all sources, those of `train_only` last.
+        batches_of: makes batches of a store.
+    """
+    batches = batches_of(store)
+    if config.train_only_steps is None:
+        return batches
+    own = batches_of(store.first_parts(len(config.parted)))
+    step = config.train_only_steps * config.training.accumulate  # to the data every batch is a step
+    return cast(Batches, data.Stages(batches, own, step))
 
 
 def tell_mixture(config: RecipeConfig, batches: Any, unit: str) -> None:

@@ -22,6 +22,8 @@ class RecipeConfig:
         data: "generated" (made here), the name of a public set, or a file. Or several of these.
         train_only: files or public sets to train on besides, such as what a model made of your texts; none of it is
             validated or tested on, and what has a text of those parts is left out.
+        train_only_steps: after so many updates train_only is left out: the training ends on the data alone; none trains
+            on both to the end.
         mixing_weights: how much of an epoch each of several data is to be, in their order, those of train_only behind;
             none goes by their size.
         mixing_temperature: with several data and no weights, shares go with size to the power of 1 / temperature:
@@ -56,6 +58,7 @@ class RecipeConfig:
 
     data: str | list[str] = GENERATED
     train_only: list[str] | None = None
+    train_only_steps: int | None = None
     mixing_weights: list[float] | None = None
     mixing_temperature: float = 1.0
     validation: str | None = None
@@ -144,6 +147,9 @@ class RecipeConfig:
         refuse_unless(self.data != GENERATED, "fold", self.fold, "none: the built-in data has a test part")
 
     def _check_mixing(self) -> None:
+        if self.train_only_steps is not None:
+            given, wanted = self.train_only_steps, "1 or more, with train_only given"
+            refuse_unless(given > 0 and bool(self.train_only), "train_only_steps", given, wanted)
         sources, weights, temperature = self.sources, self.mixing_weights, self.mixing_temperature
         refuse_unless(bool(self.parted), "data", self.data, "one or more files or names")
         for spec in sources:

@@ -32,6 +32,7 @@ MAY_CHANGE: tuple[str, ...] = (  # of a run that is resumed
     "hosts",
     "host",
     "tensorboard",
+    "train_only_steps",
 )
 OF_A_HOST = ("host", "devices", "run", "resume", "data", "train_only", "validation", "test")  # may differ between hosts
 OF_THE_STORE = ("piece_dropout", "quantize")  # of `training`: what a run's folder was filled for

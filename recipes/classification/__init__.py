@@ -221,20 +221,23 @@ def make_batches(
     config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer, labels: Labels
 ) -> data.EncoderBatches:
     """Returns the training batches."""
-    options, store = config.training, data.TokenStore(run.train_store)
-    augmentation = None
+    options, augmentation = config.training, None
     if config.swap_words or config.delete_words:
         augmentation = data.Augmentation(tokenizer.pieces, config.swap_words, config.delete_words)
-    return data.EncoderBatches(
-        store,
-        int(options.batch_tokens),
-        options.seed,
-        tokenizer.pad_id,
-        label_dtype=labels.dtype,
-        pad_label=objective(config, labels).pad_label,
-        augmentation=augmentation,
-        **kit.batch_options(config, store, tokenizer),
-    )
+
+    def batches_of(store: data.TokenStore) -> data.EncoderBatches:
+        return data.EncoderBatches(
+            store,
+            int(options.batch_tokens),
+            options.seed,
+            tokenizer.pad_id,
+            label_dtype=labels.dtype,
+            pad_label=objective(config, labels).pad_label,
+            augmentation=augmentation,
+            **kit.batch_options(config, store, tokenizer),
+        )
+
+    return kit.staged(config, data.TokenStore(run.train_store), batches_of)
 
 
 def tell_batches(config: Config, batches: data.EncoderBatches) -> None:

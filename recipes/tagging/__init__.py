@@ -170,11 +170,13 @@ def tokenize(
 
 def make_batches(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> data.EncoderBatches:
     """Returns the training batches."""
-    options, store = config.training, data.TokenStore(run.train_store)
-    sizes = [len(piece) for piece in tokenizer.pieces]
-    more = kit.batch_options(config, store, tokenizer)
-    tokens = int(options.batch_tokens)
-    return data.EncoderBatches(store, tokens, options.seed, tokenizer.pad_id, piece_sizes=sizes, **more)
+    options, sizes = config.training, [len(piece) for piece in tokenizer.pieces]
+
+    def batches_of(store: data.TokenStore) -> data.EncoderBatches:
+        more, tokens = kit.batch_options(config, store, tokenizer), int(options.batch_tokens)
+        return data.EncoderBatches(store, tokens, options.seed, tokenizer.pad_id, piece_sizes=sizes, **more)
+
+    return kit.staged(config, data.TokenStore(run.train_store), batches_of)
 
 
 def tell_batches(config: Config, batches: data.EncoderBatches) -> None:

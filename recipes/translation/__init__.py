@@ -151,10 +151,13 @@ def tokenize(
 
 def make_batches(config: Config, run: training.RunDirectory, tokenizer: BytePieceTokenizer) -> data.Seq2SeqBatches:
     """Returns the training batches."""
-    options, store = config.training, data.TokenStore(run.train_store)
-    ids = (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id)
-    more = kit.batch_options(config, store, tokenizer)
-    return data.Seq2SeqBatches(store, int(options.batch_tokens), options.seed, *ids, **more)
+    options, ids = config.training, (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id)
+
+    def batches_of(store: data.TokenStore) -> data.Seq2SeqBatches:
+        more = kit.batch_options(config, store, tokenizer)
+        return data.Seq2SeqBatches(store, int(options.batch_tokens), options.seed, *ids, **more)
+
+    return kit.staged(config, data.TokenStore(run.train_store), batches_of)
 
 
 def tell_batches(config: Config, batches: data.Seq2SeqBatches) -> None:

@@ -167,6 +167,11 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     [
         ({"data": "songs"}, "data is 'songs', a public set for singing, not shouting; train singing with it, or give "),
         ({"data": ["whole", "whole"]}, "expected each once: 'whole' is given twice"),
+        ({"train_only_steps": 9}, "train_only_steps is 9, expected 1 or more, with train_only given"),
+        (
+            {"train_only_steps": 0, "data": "a.tsv", "train_only": ["b.tsv"]},
+            "train_only_steps is 0, expected 1 or more",
+        ),
         ({"data": "whole", "train_only": ["whole"]}, "train_only is ['whole'], expected each once: 'whole' is given "),
         ({"train_only": ["songs"]}, "train_only is 'songs', a public set for singing, not shouting; train singing "),
         ({"data": "a.tsv", "train_only": ["b.tsv"], "mixing_weights": [1]}, "expected 2 of them, one for each data"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,36 @@ def test_what_a_model_made_is_trained_on_only(
     said = capsys.readouterr().err
     assert f"{made}: left out 8 of 80 rows, which have a text that is validated or tested on" in said
     assert f"pairs an epoch: 108 of {sources[0]} (75.0%; it has 72), 36 of {made} (25.0%; it has 72)" in said
+
+
+def test_a_training_ends_on_the_data_alone(sources: list[str], tmp_path: Path) -> None:
+    """Taken up at the end of a training on both, or laid out so from the beginning, batches are the same."""
+    from keras_transformer.recipes import translation
+
+    made = tmp_path / "made.tsv"
+    made.write_text("".join(f"gemacht {number}\tgemacht {number}\n" for number in range(60)))
+    flags, run = ["--train_only", str(made), "--training.accumulate", "2"], tmp_path / "run"
+    flags += ["--training.piece_dropout", "0"]
+    assert train(run, sources[:1], *flags) == 0
+    assert train(run, sources[:1], *flags, "--resume", "--training.steps", "8", "--train_only_steps", "4") == 0
+
+    directory = training.RunDirectory(run)
+    config = load_config(translation.Config, directory.config)
+    tokenizer = BytePieceTokenizer.load(directory.tokenizer)
+    batches = translation.make_batches(config, directory, tokenizer)
+    assert len(batches.parts) == 2
+    both = translation.make_batches(replace(config, train_only_steps=None), directory, tokenizer)
+
+    def texts(batches: Any, start: int, count: int) -> list[str]:
+        found = (inputs["source_ids"] for inputs, _ in itertools.islice(batches.from_step(start), count))
+        return [tokenizer.decode(row[row > 2]) for ids in found for row in ids]
+
+    assert texts(batches, 0, 8) == texts(both, 0, 8)  # 4 updates of 2 batches
+    assert any(text.startswith("gemacht") for text in texts(batches, 0, 8))
+    end = texts(batches, 8, 40)
+    assert not any(text.startswith("gemacht") for text in end)
+    assert set(end) == {text for text in texts(both, 0, 80) if not text.startswith("gemacht")}
+    assert texts(batches, 6, 10) == texts(batches, 6, 2) + end[: len(texts(batches, 8, 8))]
 
 
 def test_frozen_weights_have_no_place_in_the_optimizer(trained: Path) -> None:

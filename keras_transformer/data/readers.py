@@ -108,8 +108,8 @@ def read_pairs(spec: str, columns: Sequence[str | int] | None = None, report: Re
 
     Args:
         spec: "corpus.tsv", or "source.en,target.de" for two text files whose lines belong together.
-        columns: the two columns of a file that has more: names (the file then has a header) or numbers from 0. For
-            JSON Lines the names of the fields, by default "source" and "target".
+        columns: the two columns of a file that has more: names (the file then has a header) or numbers from 0; for
+            JSON Lines the names of the fields. Default "source" and "target", where the file names them.
         report: counters to add to.
 
     Raises:

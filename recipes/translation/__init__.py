@@ -34,7 +34,7 @@ class Config(kit.RecipeConfig):
         data: "generated" (numbers, dates and times, made here), the name of a public set such as multi30k, a file
             (.tsv, .csv, .jsonl, each also .gz), or two aligned text files: "train.en,train.de". Or several of these.
         columns: source and target column of a table: names (the file has a header) or numbers from 0; or the names of
-            the fields of JSON Lines.
+            the fields of JSON Lines. None means source and target, or the two that a table without a header has.
         languages: source and target language of a public set; none means en-de.
         tokenized: the text is tokenised already; a public set is taken in its tokenised form, and BLEU is computed on
             the words as they stand.

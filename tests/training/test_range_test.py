@@ -33,7 +33,7 @@ def test_the_suggestion_is_a_tenth_of_the_best() -> None:
     [
         ({"lowest": 0.0}, "lowest is 0.0, expected more than 0"),
         ({"lowest": 0.1, "highest": 0.1}, "highest is 0.1, expected more than lowest, 0.1"),
-        ({"steps": 3}, "steps is 3, expected 20 or more"),
+        ({"steps": 3}, "steps of the sweep is 3, expected 20 or more"),
     ],
 )
 def test_sweeps_that_make_no_sense(options: dict[str, Any], message: str) -> None:

@@ -117,6 +117,8 @@ def test_load(run: RunDirectory) -> None:
     ("saved", "message"),
     [
         ({"kind": "single", "labels": ["a"]}, "is damaged: ValueError: labels.json does not fit the model"),
+        ({"kind": "single", "labels": LABELS, "temperature": 0}, "labels.json has the temperature 0.0"),
+        ({"kind": "single", "labels": LABELS, "temperature": float("nan")}, "labels.json has the temperature nan"),
         ({"kind": "odd", "labels": LABELS}, "is damaged: ValueError: labels.json does not fit the model"),
         ({"labels": LABELS}, "is damaged: KeyError: 'kind'"),
     ],

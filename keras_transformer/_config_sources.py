@@ -13,7 +13,7 @@ import yaml
 from keras_transformer._config_values import Given, expected, holds_list, options
 from keras_transformer.errors import UserError, close_matches
 
-FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that in C is ten times as fast
+FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that in C is many times as fast
 MAX_DEPTH = 20
 # what PyYAML raises for a tag that is unknown, or for !!int "" and the 31st of June
 NO_VALUE = (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError, TypeError)

@@ -21,7 +21,6 @@ from keras_transformer.training.run_directory import RunDirectory
 
 SIGN_OF_LIFE = 120.0  # seconds: a training makes its first step sooner, and writes points of its curves more often
 TRACES = ("metrics.json", "checkpoints", "model.weights.h5")  # of a run, should its config be gone
-OF_TRAINING = ("seconds",)  # what is no score in an evaluation, besides counts and train_ anything
 
 
 @dataclass
@@ -192,7 +191,7 @@ def scores_of(entry: dict[str, Any]) -> list[str]:
     return [
         name
         for name, value in entry.items()
-        if isinstance(value, float) and name not in OF_TRAINING and not name.startswith("train_")
+        if isinstance(value, float) and name != "seconds" and not name.startswith("train_")
     ]
 
 

@@ -97,3 +97,5 @@ def tell_mixture(config: RecipeConfig, batches: Any, unit: str) -> None:
         parts = zip(config.sources, batches.parts, batches.counts, shares, strict=True)
         told = [f"{count:,} of {spec} ({share:.1%}; it has {size:,})" for spec, size, count, share in parts]
         say(f"{unit} an epoch: {', '.join(told)}")
+    if config.train_only_steps is not None:
+        say(f"after {config.train_only_steps:,} updates {' and '.join(config.parted)} alone")

@@ -76,8 +76,9 @@ def settle_training(
         if before is None:
             run.check_free()  # before anything is tried
             model = {"vocabulary_size": config.vocabulary_size or DEFAULT_VOCABULARY_SIZE, **model}
-            kinds: dict[str, Any] = {"model_class": model_class, "adversarial": adversarial}
-            fitting = training.fitting_batch_tokens(model, options, longest, say, **kinds)
+            fitting = training.fitting_batch_tokens(
+                model, options, longest, say, model_class=model_class, adversarial=adversarial
+            )
             options = replace(options, batch_tokens=fitting)
         else:
             options = replace(options, batch_tokens=before.batch_tokens)

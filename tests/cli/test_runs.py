@@ -123,33 +123,29 @@ def test_a_folder_that_cannot_be_read_and_one_that_a_killed_process_left(
     assert states[1][1].fault == f"{closed}/config.yaml cannot be read: Permission denied"
 
 
+DAMAGES = {
+    "cut config": ("config.yaml", "training: {steps: 3}\n"),
+    "no YAML": ("config.yaml", "a: [\n...\n"),
+    "no training": ("config.yaml", "a: 3\n...\n"),
+    "text for steps": ("config.yaml", "training: {steps: many}\n...\n"),
+    "aliases": ("config.yaml", "training: &t {steps: 3}\nmore: [*t, *t]\n...\n"),
+    "no name": ("config.yaml", "training: {steps: 3}\ntask: [a]\n...\n"),
+    "cut metrics": ("metrics.json", '{"evaluations": ['),
+    "other metrics": ("metrics.json", '{"evaluations": [{"step": "1"}]}'),
+    "no best step": ("metrics.json", '{"best_step": null, "best_score": 1.5, "evaluations": []}'),
+    "deep": ("metrics.json", "[" * 100_000),
+    "huge": ("metrics.json", '{"evaluations": [{"step": 1' + 400 * "0" + ', "seconds": 1}]}'),
+}
+
+
 def damage(run: RunDirectory, what: str) -> None:
     if what == "no config":
         run.config.unlink()
-    elif what == "cut config":
-        run.config.write_text("training: {steps: 3}\n")
-    elif what == "no YAML":
-        run.config.write_text("a: [\n...\n")
-    elif what == "no training":
-        run.config.write_text("a: 3\n...\n")
-    elif what == "text for steps":
-        run.config.write_text("training: {steps: many}\n...\n")
-    elif what == "cut metrics":
-        run.metrics.write_text('{"evaluations": [')
-    elif what == "other metrics":
-        run.metrics.write_text('{"evaluations": [{"step": "1"}]}')
-    elif what == "aliases":
-        run.config.write_text("training: &t {steps: 3}\nmore: [*t, *t]\n...\n")
-    elif what == "no name":
-        run.config.write_text("training: {steps: 3}\ntask: [a]\n...\n")
-    elif what == "no best step":
-        run.metrics.write_text('{"best_step": null, "best_score": 1.5, "evaluations": []}')
-    elif what == "deep":
-        run.metrics.write_text("[" * 100_000)
-    elif what == "huge":
-        run.metrics.write_text('{"evaluations": [{"step": 1' + 400 * "0" + ', "seconds": 1}]}')
     elif what == "no weights":
         run.weights.unlink()
+    else:
+        name, text = DAMAGES[what]
+        (run.path / name).write_text(text)
 
 
 @pytest.mark.parametrize(

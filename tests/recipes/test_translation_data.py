@@ -120,7 +120,9 @@ def test_what_a_model_made_is_trained_on_only(
     assert f"pairs an epoch: 108 of {sources[0]} (75.0%; it has 72), 36 of {made} (25.0%; it has 72)" in said
 
 
-def test_a_training_ends_on_the_data_alone(sources: list[str], tmp_path: Path) -> None:
+def test_a_training_ends_on_the_data_alone(
+    sources: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Taken up at the end of a training on both, or laid out so from the beginning, batches are the same."""
     from keras_transformer.recipes import translation
 
@@ -129,7 +131,9 @@ def test_a_training_ends_on_the_data_alone(sources: list[str], tmp_path: Path) -
     flags, run = ["--train_only", str(made), "--training.accumulate", "2"], tmp_path / "run"
     flags += ["--training.piece_dropout", "0"]
     assert train(run, sources[:1], *flags) == 0
+    capsys.readouterr()
     assert train(run, sources[:1], *flags, "--resume", "--training.steps", "8", "--train_only_steps", "4") == 0
+    assert f"after 4 updates {sources[0]} alone\n" in capsys.readouterr().err
 
     directory = training.RunDirectory(run)
     config = load_config(translation.Config, directory.config)

@@ -13,7 +13,6 @@ import os
 import random
 import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -83,8 +82,8 @@ def make_lite(predictor: TextToText, request: dict[str, Any], folder: Path) -> N
         functions[search["name"]] = module.functions("answer")["answer"]
     graph = folder / "saved_model"
     save_functions(module, functions, graph)  # any of the modules: they have the same variables
-    log = Path(tempfile.gettempdir()) / "decode-conversion.log"
-    convert(graph, list(functions), {name: folder / FILES[name] for name in request["precisions"]}, log)
+    files = {name: folder / FILES[name] for name in request["precisions"]}
+    convert(graph, list(functions), files, folder / "conversion.log")
     shutil.rmtree(graph)
 
 

@@ -36,8 +36,8 @@ from train import CLOCKS
 from train_cases import CASES, POLICIES, assignments
 from train_worker import Turn, Worker, thread_limits
 
-import keras_transformer
 from keras_transformer import data
+from keras_transformer._children import child_command
 from keras_transformer._files import write_json
 from keras_transformer.errors import UserError
 from keras_transformer.export.progress import Steps
@@ -149,14 +149,13 @@ def command(name: str, run: Path) -> list[str]:
     """Returns the command that trains, with a checkpoint at every step."""
     options = ["--data", name, *(["--tokenized", "true"] if name == "multi30k" else [])]
     options += ["--run", str(run), "--model.preset", "tiny", "--training.checkpoint_every", "1"]
-    return [sys.executable, "-m", "keras_transformer.cli", "train", "translation", *options]
+    return child_command("keras_transformer.cli", "train", "translation", *options)
 
 
 def seconds_to_checkpoint(words: Sequence[str], run: Path, threads: int) -> float:
     """Runs a training until it has written a new checkpoint, stops it, and returns how long it took to come there."""
     before = names(run / "checkpoints")
-    package = str(Path(keras_transformer.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": package, **thread_limits(threads, own=True)}
+    environment = {**os.environ, **thread_limits(threads, own=True)}
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(words, stdout=said, stderr=said, env=environment)

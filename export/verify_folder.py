@@ -13,13 +13,19 @@ golden.json names, which is what quantising itself left the same, less a twentie
 
 from __future__ import annotations
 
+import sys
+
+# Python puts the folder of a script first on the path: a numpy.py that somebody laid beside the models would run. `sys`
+# is built in; everything else is imported after this.
+if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    del sys.path[0]
+
 import base64
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any

@@ -6,6 +6,9 @@ error and exit status 2; `KERAS_TRANSFORMER_TRACEBACK=1` shows where it came fro
 
 from __future__ import annotations
 
+from keras_transformer import _safe_path  # noqa: F401 (before all else: what follows is looked up on the path)
+
+# isort: split
 import io
 import os
 import sys

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_transformer._children import child_command
 from keras_transformer.errors import UserError
 from keras_transformer.training.config import TrainingConfig
 
@@ -137,12 +137,9 @@ def in_a_process(trial: Trial) -> Needed:
     Raises:
         UserError: it failed, most likely for want of memory.
     """
-    command = [sys.executable, "-m", "keras_transformer.training.batch_trial"]
-    # the process must find the package as this one did
-    paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(
-        command, input=json.dumps(asdict(trial)), capture_output=True, text=True, env={**os.environ, **paths}
-    )
+    command = child_command("keras_transformer.training.batch_trial")
+    given = json.dumps(asdict(trial))
+    done = subprocess.run(command, input=given, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise UserError(f"batch_tokens auto: a step of {trial.tokens:,} tokens failed ({last:.200}); give a number")

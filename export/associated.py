@@ -18,6 +18,8 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
+from keras_transformer.label_names import checked_labels
+
 LABELS, SETTINGS = "labels.txt", "settings.json"
 METADATA = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -77,12 +79,12 @@ def read_associated(path: Path) -> tuple[list[str], dict[str, Any]]:
     """Returns the labels and the settings in a `.tflite` file.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has none, or labels that cannot be; see `checked_labels`.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            labels = archive.read(LABELS).decode("utf-8").split("\n")[:-1]
-            return labels, json.loads(archive.read(SETTINGS))
+            labels = archive.read(LABELS).decode("utf-8").removesuffix("\n").split("\n")
+            return checked_labels(labels), json.loads(archive.read(SETTINGS))
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from None
 

@@ -14,11 +14,11 @@ from keras_transformer.export.encoder_module import FEW_PIECES
 from keras_transformer.export.flatbuffer import Signature, TensorSpec
 from keras_transformer.export.label_artifact import LabelArtifact, Labelled, chosen, shown
 from keras_transformer.export.label_module import LabelLiteModule, LabelModule
-from keras_transformer.export.label_references import reference_array
 from keras_transformer.export.limits import SOURCE_CUT, SOURCE_LONG
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.saved_model import Function
 from keras_transformer.export.sentences import Sentence
+from keras_transformer.label_references import reference_array
 from keras_transformer.label_scores import SEPARATOR, label_scores
 
 if TYPE_CHECKING:

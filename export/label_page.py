@@ -58,7 +58,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 $signature = Interpreter("$file").get_signature_runner("$signature")
-labels = zipfile.ZipFile("$file").read("labels.txt").decode().splitlines()
+labels = zipfile.ZipFile("$file").read("labels.txt").decode().removesuffix("\\n").split("\\n")
 
 source = "$example".encode()
 text = np.zeros((1, $max_source_bytes), np.uint8)
@@ -78,7 +78,8 @@ class $actor(path: String) : AutoCloseable {
     private val outputs = listOf("$output", "status")
         .associateWith { model.createOutputBuffer(it, "$signature") }
     private val labels = ZipFile(path).use { zip ->
-        zip.getInputStream(zip.getEntry("labels.txt")).reader(Charsets.UTF_8).readLines() }
+        zip.getInputStream(zip.getEntry("labels.txt")).reader(Charsets.UTF_8)
+            .readText().removeSuffix("\\n").split('\\n') }
 
     fun $signature(source: String): Map<String, Float> {
         val bytes = source.toByteArray(Charsets.UTF_8)
@@ -104,7 +105,8 @@ import org.tensorflow.lite.Interpreter  // from com.google.ai.edge.litert:litert
 class $actor(file: File) {
     private val interpreter = Interpreter(file)
     private val labels = ZipFile(file).use { zip ->
-        zip.getInputStream(zip.getEntry("labels.txt")).reader(Charsets.UTF_8).readLines() }
+        zip.getInputStream(zip.getEntry("labels.txt")).reader(Charsets.UTF_8)
+            .readText().removeSuffix("\\n").split('\\n') }
 
     fun $signature(source: String): Map<String, Float> {
         val bytes = source.toByteArray(Charsets.UTF_8)

@@ -6,12 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from keras_transformer.export.artifact import Artifact
+from keras_transformer.export.artifact import Artifact, warn
 from keras_transformer.export.label_artifact import LabelArtifact
 from keras_transformer.export.label_page import PAGE
-from keras_transformer.export.label_references import field_names, reference_array
 from keras_transformer.export.limits import check_room
 from keras_transformer.export.task import Page, Task
+from keras_transformer.label_references import (
+    checked_rows,
+    field_names,
+    reference_array,
+    unknown_labels,
+    warning_of_unknown,
+)
 from keras_transformer.label_scores import SEPARATOR
 from keras_transformer.training.run_directory import RunDirectory
 
@@ -68,7 +74,8 @@ class LabelTask(Task):
         """Reads texts with their labels, or numbers; see `Task.read`."""
         from keras_transformer.data import read_fields
 
-        return [row.fields for row in read_fields(spec, field_names(artifact.labels, artifact.kind), columns)]
+        rows = read_fields(spec, field_names(artifact.labels, artifact.kind), columns)
+        return [row.fields for row in checked_rows(rows, artifact.kind, _separator(artifact))]
 
     def file_scores(
         self, artifact: Any, answers: Sequence[Any], examples: Sequence[Any], report: Mapping[str, Any]
@@ -78,7 +85,12 @@ class LabelTask(Task):
 
         from keras_transformer.label_scores import label_scores
 
-        separator = artifact.settings.get("separator", SEPARATOR)
-        references = reference_array(examples, artifact.labels, artifact.kind, separator)
+        meant = (examples, artifact.labels, artifact.kind, _separator(artifact))
+        if unknown := warning_of_unknown(unknown_labels(*meant)):
+            warn(unknown)
         probabilities = np.stack([answer.probabilities for answer in answers])
-        return label_scores(probabilities, references, artifact.labels, artifact.kind)
+        return label_scores(probabilities, reference_array(*meant), artifact.labels, artifact.kind)
+
+
+def _separator(artifact: Any) -> str:
+    return str(artifact.settings.get("separator", SEPARATOR))

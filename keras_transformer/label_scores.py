@@ -1,6 +1,6 @@
 """Scores of labels against references, and how far probabilities can be believed.
 
-Shapes: n texts, k labels.
+Shapes: n texts, k labels of the model, u labels that it does not know.
 """
 
 from __future__ import annotations
@@ -35,20 +35,29 @@ def probabilities_of(logits: np.ndarray, kind: str, temperature: float = 1.0) ->
 
 
 def label_scores(probabilities: np.ndarray, references: np.ndarray, labels: Sequence[str], kind: str) -> dict[str, Any]:
-    """Returns scores of predictions, 0 to 100, by scikit-learn.
+    """Returns scores of predictions, 0 to 100, counted text by text and label by label.
+
+    - F1 is 2 TP / (2 TP + FP + FN), over all labels together (`micro_f1`), or the mean of each label's over those that
+      occur in references or predictions (`macro_f1`); 0 where there is nothing to divide by. A label that is not in
+      `labels` is never found: its texts are misses.
+    - "single": the label chosen is that of the strictly largest probability. Where several have the largest, or it is
+      not a number, one of them that is wrong counts as chosen: a tie is never a hit. So `accuracy` is `micro_f1`.
+    - "multi": the labels of probability 1/2 or more are chosen.
 
     Args:
         probabilities: `[n, k]`; for a regression the numbers themselves.
-        references: for "single" int `[n, 1]`, the number of each text's label, -1 for one that is not among `labels`
-            and so always missed; for "multi" 0 or 1 `[n, k]`; for "regression" `[n, k]`.
+        references: see `reference_array`: for "single" int `[n, 1]`, the number of each text's label, from k on for
+            those that are not among `labels` (or -1, which is one label); for "multi" 0 or 1 `[n, k + u]`; for
+            "regression" `[n, k]`.
         labels: what the columns stand for.
         kind: "single", "multi" or "regression".
 
     Returns: for "single" `accuracy`, `macro_f1`, `micro_f1`, `nll`, `calibration_error`, `labels` (precision, recall,
         f1 and texts of each) and `confusion` (rows are references, columns predictions, in the order of `labels`; one
-        row more if there are others). For "multi" `accuracy` is the share of texts with all labels right, and there is
-        no confusion. For "regression" `r2` (in percent), `mean_absolute_error` and `root_mean_square_error`, and each
-        number's of these. Always `texts`.
+        row more if there are others). `nll`, in nats, is of the texts with a label of the model; if there is none it is
+        None, and `nll_undefined` says why. For "multi" `accuracy` is the share of texts with all labels right, and
+        there is no confusion. For "regression" `r2` (in percent; by scikit-learn), `mean_absolute_error` and
+        `root_mean_square_error`, and each number's of these. Always `texts`.
 
     Raises:
         UserError: there is no text.
@@ -62,30 +71,66 @@ def label_scores(probabilities: np.ndarray, references: np.ndarray, labels: Sequ
         raise UserError("scores want at least one text; received none")
     if kind == "regression":
         return _number_scores(probabilities, references, labels)
-    if kind == "single":
-        chosen, right = probabilities.argmax(axis=1), references[:, 0]
-        found: dict[str, Any] = _f1(right, chosen, len(labels))
-        found = {"accuracy": _percent((chosen == right).mean()), **found}
-        found["nll"] = _nll(probabilities, right)
-        found["calibration_error"] = _percent(calibration_error(probabilities.max(axis=1), chosen == right))
-        found["labels"] = _by_label(right, chosen, labels)
-        found["confusion"] = confusion(right, chosen, len(labels)).tolist()
-        return {**found, "texts": len(references)}
-    chosen, right = (probabilities >= THRESHOLD).astype(int), references
-    found = {"accuracy": _percent((chosen == right).all(axis=1).mean()), **_f1(right, chosen, len(labels))}
-    of_truth = np.where(right == 1, probabilities, 1 - probabilities)
-    found["nll"] = round(float(-np.log(np.maximum(of_truth, 1e-12)).mean()), 4)
-    confidence = np.maximum(probabilities, 1 - probabilities)
-    found["calibration_error"] = _percent(calibration_error(confidence.ravel(), (chosen == right).ravel()))
-    found["labels"] = _by_label(right, chosen, labels)
+    found = (_single_scores if kind == "single" else _multi_scores)(probabilities, references, labels)
     return {**found, "texts": len(references)}
 
 
+def _single_scores(probabilities: np.ndarray, references: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+    right = np.where(references[:, 0] < 0, len(labels), references[:, 0])
+    known = right < len(labels)
+    chosen = chosen_labels(probabilities, right)
+    correct = chosen == right
+    count = max(len(labels), int(right.max()) + 1)
+    hits, predicted, given = (np.bincount(one, minlength=count) for one in (right[correct], chosen, right))
+    return {
+        "accuracy": _percent(correct.mean()),
+        **_f1(hits, predicted, given),
+        **_nll(np.take_along_axis(probabilities[known], right[known, None], axis=1)),
+        "calibration_error": _percent(calibration_error(probabilities.max(axis=1), correct)),
+        "labels": _by_label(hits, predicted, given, labels),
+        "confusion": confusion(right, chosen, len(labels)).tolist(),
+    }
+
+
+def _multi_scores(probabilities: np.ndarray, references: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+    right = references.astype(bool)
+    chosen = np.zeros(right.shape, bool)  # labels that the model does not know are never chosen
+    chosen[:, : len(labels)] = probabilities >= THRESHOLD
+    hits, predicted, given = (one.sum(axis=0) for one in (right & chosen, chosen, right))
+    known = (slice(None), slice(len(labels)))
+    confidence = np.maximum(probabilities, 1 - probabilities)
+    return {
+        "accuracy": _percent((chosen == right).all(axis=1).mean()),
+        **_f1(hits, predicted, given),
+        **_nll(np.where(right[known], probabilities, 1 - probabilities)),
+        "calibration_error": _percent(calibration_error(confidence.ravel(), (chosen == right)[known].ravel())),
+        "labels": _by_label(hits, predicted, given, labels),
+    }
+
+
+def chosen_labels(probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Returns the number of the label that each text is taken to be answered with, int `[n]`.
+
+    The right one if its probability is larger than every other, else the first of the largest others.
+
+    Args:
+        probabilities: `[n, k]`.
+        right: int `[n]`, the number of each text's label; from k on for one that the model does not know.
+    """
+    count = probabilities.shape[1]
+    others = probabilities.astype(np.float64)
+    own = np.full(len(others), -np.inf)
+    known = np.flatnonzero(right < count)
+    own[known] = others[known, right[known]]
+    others[known, right[known]] = -np.inf
+    return np.where(own > others.max(axis=1), right, others.argmax(axis=1))
+
+
 def confusion(right: np.ndarray, chosen: np.ndarray, count: int) -> np.ndarray:
-    """Returns how often each label was taken for each: int `[count, count]`, a row more for references of -1."""
-    others = int((right < 0).any())
+    """Returns how often each label was taken for each: int `[count, count]`, one row more for other references."""
+    others = int((right >= count).any())
     found = np.zeros((count + others, count), int)
-    np.add.at(found, (np.where(right < 0, count, right), chosen), 1)
+    np.add.at(found, (np.minimum(right, count), chosen), 1)
     return found
 
 
@@ -93,11 +138,12 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = B
     """Returns the expected calibration error, 0 to 1 (Guo et al. (2017), https://arxiv.org/abs/1706.04599, 2).
 
     Args:
-        confidence: `[n]`, the probability of what was chosen.
+        confidence: `[n]`, the probability of what was chosen; one that is not a number counts as 0.
         correct: bool `[n]`, whether it was right.
         bins: of equal width that the confidences are parted into.
     """
-    places = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
+    confidence = np.nan_to_num(confidence)
+    places = np.minimum((confidence * bins).astype(int), bins - 1)
     counts = np.bincount(places, minlength=bins)
     gaps = np.bincount(places, weights=confidence, minlength=bins) - np.bincount(
         places, weights=np.asarray(correct, float), minlength=bins
@@ -118,7 +164,7 @@ def fitted_temperature(logits: np.ndarray, references: np.ndarray, kind: str) ->
         kind: "single", "multi" or "regression".
     """
     if kind == "single":
-        known = references[:, 0] >= 0
+        known = (references[:, 0] >= 0) & (references[:, 0] < logits.shape[1])
         logits, references = logits[known], references[known]
     if kind == "regression" or not len(logits):
         return 1.0
@@ -129,7 +175,7 @@ def fitted_temperature(logits: np.ndarray, references: np.ndarray, kind: str) ->
         if kind == "single":
             of_truth = np.take_along_axis(probabilities, references[:, :1], axis=1)
         else:
-            of_truth = np.where(references == 1, probabilities, 1 - probabilities)
+            of_truth = np.where(references[:, : logits.shape[1]] == 1, probabilities, 1 - probabilities)
         return -float(np.mean((1 - doubt) * _safe_log(of_truth) + doubt * _safe_log(1 - of_truth)))
 
     low, high = (math.log(limit) for limit in TEMPERATURES)
@@ -143,33 +189,33 @@ def _safe_log(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, 1e-12))
 
 
-def _f1(right: np.ndarray, chosen: np.ndarray, count: int) -> dict[str, float]:
-    from sklearn.metrics import f1_score
+def _f1(hits: np.ndarray, predicted: np.ndarray, given: np.ndarray) -> dict[str, float]:
+    """Macro and micro F1 of counts `[k + u]`: of texts that have a label and were given it, were given it, have it."""
+    occurs = (predicted + given) > 0
+    of_each = 2 * hits[occurs] / (predicted + given)[occurs]
+    both = predicted.sum() + given.sum()
+    macro, micro = (of_each.mean(), 2 * hits.sum() / both) if both else (0.0, 0.0)
+    return {"macro_f1": _percent(macro), "micro_f1": _percent(micro)}
 
-    def score(average: str) -> float:
-        found = f1_score(right, chosen, labels=list(range(count)), average=average, zero_division=0)
-        return _percent(found)
 
-    return {"macro_f1": score("macro"), "micro_f1": score("micro")}
-
-
-def _by_label(right: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    from sklearn.metrics import precision_recall_fscore_support
-
-    numbers = precision_recall_fscore_support(right, chosen, labels=list(range(len(labels))), zero_division=0)
+def _by_label(
+    hits: np.ndarray, predicted: np.ndarray, given: np.ndarray, labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    shares = [hits / np.maximum(count, 1) for count in (predicted, given)] + [
+        2 * hits / np.maximum(predicted + given, 1)
+    ]
+    rows = zip(*shares, given, strict=True)
     return {
         label: {"precision": _percent(p), "recall": _percent(r), "f1": _percent(f), "texts": int(count)}
-        for label, p, r, f, count in zip(labels, *numbers, strict=True)
+        for label, (p, r, f, count) in zip(labels, rows, strict=False)  # those that the model does not know are last
     }
 
 
-def _nll(probabilities: np.ndarray, right: np.ndarray) -> float:
-    """The mean negative log-likelihood of the right labels, in nats; those that no label stands for left out."""
-    known = right >= 0
-    if not known.any():
-        return 0.0
-    of_label = np.take_along_axis(probabilities[known], right[known, None], axis=1)
-    return round(float(-_safe_log(of_label).mean()), 4)
+def _nll(of_truth: np.ndarray) -> dict[str, Any]:
+    """The mean negative log-likelihood, in nats, of the probabilities that a model gives to what is right."""
+    if not of_truth.size:
+        return {"nll": None, "nll_undefined": "no text has a label that was trained on"}
+    return {"nll": round(float(-_safe_log(of_truth).mean()), 4)}
 
 
 def _number_scores(values: np.ndarray, references: np.ndarray, names: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Literal
 from keras_transformer.data.files import check_file, read_lines
 from keras_transformer.data.readers import CSV_SUFFIXES, JSON_SUFFIXES, Report, Row
 from keras_transformer.errors import UserError
+from keras_transformer.label_names import check_label
 from keras_transformer.tags import converted, is_tag, scheme_of, strays
 
 DOCUMENT_START = "-DOCSTART-"
@@ -71,7 +72,8 @@ def read_tagged(
 
     Raises:
         UserError: the file cannot be read; while reading, for a line with another number of columns than the first, a
-            tag that is none, or a stray one; at the end if there was no sentence. Each with the line.
+            tag that is none or cannot be one (`check_label`), or a stray one; at the end if there was no sentence. Each
+            with the line.
 
     Example:
         ```python
@@ -89,6 +91,7 @@ def read_tagged(
         tags = tags_in(row.fields[1])
         sentences += 1
         for word, tag in enumerate(tags):
+            check_label(tag, f"{name}:{row.line + word}", "tag")
             if not is_tag(tag):
                 raise UserError(
                     f"{name}:{row.line + word}: the tag {tag!r} is none of BIO or BIOES, expected O, or B-, I-, E- or "

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_transformer.label_names import checked_labels
 from keras_transformer.label_scores import KINDS, SEPARATOR, THRESHOLD, probabilities_of
 from keras_transformer.predictors.loading import load_model, unless_damaged
 from keras_transformer.text.byte_pieces import BytePieceTokenizer
@@ -170,7 +171,7 @@ def load(run: str | os.PathLike[str]) -> TextToLabels:
     saved = loaded.directory.read_json(loaded.directory.labels)
 
     def make() -> TextToLabels:
-        labels, kind = [str(label) for label in saved["labels"]], saved["kind"]
+        labels, kind = checked_labels(saved["labels"]), saved["kind"]
         if kind not in KINDS or len(labels) != loaded.model.num_labels:
             raise ValueError(f"{loaded.directory.labels.name} does not fit the model")
         temperature, max_length = float(saved.get("temperature", 1.0)), int(loaded.config["max_length"])

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_transformer.label_names import checked_labels
 from keras_transformer.predictors.loading import load_model, unless_damaged
 from keras_transformer.tags import OUTSIDE, converted, scheme_of, spans
 from keras_transformer.text.byte_pieces import BytePieceTokenizer
@@ -205,7 +206,7 @@ def load(run: str | os.PathLike[str]) -> TextToTags:
     saved = loaded.directory.read_json(loaded.directory.labels)
 
     def make() -> TextToTags:
-        labels, words = [str(label) for label in saved["labels"]], saved["words"]
+        labels, words = checked_labels(saved["labels"]), saved["words"]
         if words not in RULES or len(labels) != loaded.model.num_labels:
             raise ValueError(f"{loaded.directory.labels.name} does not fit the model")
         return TextToTags(loaded.model, loaded.tokenizer, labels, words, int(loaded.config["max_length"]))

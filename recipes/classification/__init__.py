@@ -18,6 +18,8 @@ from keras_transformer.config import load_config
 from keras_transformer.data.encoder_batches import TEXT
 from keras_transformer.data.readers import EMPTY_ROWS
 from keras_transformer.errors import refuse_unless
+from keras_transformer.label_names import check_label
+from keras_transformer.label_references import checked_rows, warning_of_unknown
 from keras_transformer.label_scores import SEPARATOR, fitted_temperature, label_scores, probabilities_of
 from keras_transformer.recipe_kit import say
 from keras_transformer.recipes.classification import labels as labelling
@@ -97,6 +99,8 @@ class Config(kit.RecipeConfig):
             f"no number column called {TEXT!r}, as the text is: give its number from 0, or another name in the file"
         )
         refuse_unless(self.names.count(TEXT) == 1, "columns", self.columns, wanted)
+        for name in self.names[1:]:
+            check_label(name, "columns", "name")
         super().__post_init__()
 
     @property
@@ -186,10 +190,10 @@ def load_splits(config: Config) -> tuple[dict[str, list[data.Row]], list[int]]:
         return kit.numbered(examples, f"generated {split} messages")
 
     def read(spec: str, report: data.Report) -> Iterator[data.Row]:
-        return data.read_fields(spec, config.names, config.picked, report)
+        return read_labelled(config, spec, config.picked, report)
 
     def named(name: str, split: str, report: data.Report) -> Iterator[data.Row]:
-        return data.named_rows(name, split, report=report)
+        return checked_rows(data.named_rows(name, split, report=report), config.kind, config.label_separator)
 
     sources = kit.DataSources(generated, named, read, data.check_table, new_report, "texts")
     return kit.load_splits(config, sources)
@@ -352,16 +356,24 @@ def evaluate(
     with gathered_warnings():
         found = classifier.classify_ids(classifier.shortened([text for text, *_ in examples]))
     scores = scored(found, examples, labels)
-    if unknown := labels.unknown(examples):
-        say(f"warning: {sum(unknown.values()):,} texts have labels that were not trained on: {', '.join(unknown)}")
+    if unknown := warning_of_unknown(labels.unknown(examples)):
+        say(f"warning: {unknown}")
     corpus = directory.write_evaluation(name, scores, map(corpus_row, examples, found))
     return {**scores, "corpus": str(corpus)}
 
 
 def read_own(config: Config, spec: str, columns: list[str] | None) -> list[Example]:
     """Returns the labelled texts of the user's file."""
-    rows = kit.read_rows(data.read_fields, spec, config.names, config.picked_of(columns), make=new_report)
+    rows = kit.read_rows(read_labelled, config, spec, config.picked_of(columns), make=new_report)
     return [row.fields for row in rows]
+
+
+def read_labelled(
+    config: Config, spec: str, columns: Sequence[str | int] | None, report: data.Report
+) -> Iterator[data.Row]:
+    """Yields the texts of a file with their labels or numbers, each checked."""
+    rows = data.read_fields(spec, config.names, columns, report)
+    return checked_rows(rows, config.kind, config.label_separator)
 
 
 def corpus_row(example: Example, found: predictors.Classified) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Shapes: n texts, k labels.
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,14 +14,20 @@ import numpy as np
 
 from keras_transformer import data
 from keras_transformer._files import write_json
-from keras_transformer.data.encoder_batches import NO_LABEL
 from keras_transformer.errors import UserError, close_matches
+from keras_transformer.label_names import checked_labels
+from keras_transformer.label_references import (
+    read_number,
+    reference_array,
+    split_labels,
+    unknown_labels,
+    warning_of_unknown,
+)
 from keras_transformer.recipe_kit import say
 from keras_transformer.training.attention_picture import attention_picture
 from keras_transformer.training.run_directory import RunDirectory
 
 MOST_IN_PICTURE = 60  # labels of a confusion picture
-LISTED = 8  # labels named in a message
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,11 @@ class Labels:
         """
         saved = run.read_json(run.labels)
         try:
-            lists = [tuple(saved[name]) for name in ("labels", "counts", "means", "deviations")]
-            names, counts, means, deviations = lists
+            names = tuple(checked_labels(saved["labels"]))
+            counts, means, deviations = (tuple(saved[name]) for name in ("counts", "means", "deviations"))
             of_texts = (saved["separator"], counts, saved["texts"])
             return cls(saved["kind"], names, *of_texts, means, deviations, saved["temperature"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{run.labels} is damaged: {type(error).__name__}: {error}") from None
 
     def save(self, run: RunDirectory) -> None:
@@ -90,8 +95,7 @@ class Labels:
 
     def split(self, given: str) -> list[str]:
         """Returns the labels in the label field of a text."""
-        parts = given.split(self.separator) if self.kind == "multi" else [given]
-        return [part.strip() for part in parts if part.strip()]
+        return split_labels(given, self.kind, self.separator)
 
     def of(self, row: data.Row) -> np.ndarray:
         """Returns what labels a training text: see `EncoderBatches`.
@@ -107,21 +111,12 @@ class Labels:
         return np.isin(np.arange(len(self.names)), found).astype(np.int32)
 
     def references(self, examples: Sequence[Sequence[str]]) -> np.ndarray:
-        """Returns what `label_scores` compares with; labels that were not trained on are missing there."""
-        if self.kind == "regression":
-            return np.array([_numbers(data.Row(tuple(example), "", 0)) for example in examples])
-        if self.kind == "single":
-            return np.array([[self.numbers.get(example[1].strip(), NO_LABEL)] for example in examples])
-        found = np.zeros((len(examples), len(self.names)), int)
-        for place, example in enumerate(examples):
-            found[place, [self.numbers[name] for name in self.split(example[1]) if name in self.numbers]] = 1
-        return found
+        """Returns what `label_scores` compares with; see `reference_array`."""
+        return reference_array(examples, self.names, self.kind, self.separator)
 
     def unknown(self, examples: Iterable[Sequence[str]]) -> Counter[str]:
         """Returns labels that were not trained on, and how many texts have them."""
-        if self.kind == "regression":
-            return Counter()
-        return Counter(name for example in examples for name in self.split(example[1]) if name not in self.numbers)
+        return unknown_labels(examples, self.names, self.kind, self.separator)
 
     def weights(self, balance: float) -> list[float] | None:
         """Returns what each label counts: its share to the power of `-balance`, so that the mean text counts 1."""
@@ -175,18 +170,7 @@ def _learn_numbers(rows: Sequence[data.Row], names: Sequence[str]) -> Labels:
 
 
 def _numbers(row: data.Row) -> list[float]:
-    found = []
-    for text in row.fields[1:]:
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise UserError(
-                f"{row.place}: {text!r} is no number; kind regression wants one in every column but the text"
-            )
-        found.append(number)
-    return found
+    return [read_number(text, row.place) for text in row.fields[1:]]
 
 
 def tell(splits: dict[str, list[data.Row]], labels: Labels) -> None:
@@ -203,9 +187,8 @@ def tell(splits: dict[str, list[data.Row]], labels: Labels) -> None:
     for split in ("validation", "test"):
         unknown = labels.unknown(row.fields for row in splits[split])
         if unknown:
-            shown = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(LISTED))
             near = close_matches(next(iter(unknown)), labels.names)
-            say(f"warning: {split} has labels that no training text has, and that are always missed: {shown}.{near}")
+            say(f"warning: {split} has {warning_of_unknown(unknown)}.{near}")
 
 
 def confusion_picture(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> tuple[bytes, tuple[int, int]]:

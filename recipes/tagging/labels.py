@@ -13,6 +13,7 @@ from keras_transformer.data.conll import tags_in
 from keras_transformer.data.encoder_batches import NO_LABEL
 from keras_transformer.data.readers import Row
 from keras_transformer.errors import UserError
+from keras_transformer.label_names import checked_labels
 from keras_transformer.recipe_kit import say
 from keras_transformer.tags import OUTSIDE, Scheme, converted, split_tag
 from keras_transformer.text.words import Rule, join_words
@@ -57,8 +58,8 @@ class Labels:
         """
         saved = run.read_json(run.labels)
         try:
-            return cls(tuple(map(str, saved["labels"])), saved["scheme"], saved["words"])
-        except (KeyError, TypeError) as error:
+            return cls(tuple(checked_labels(saved["labels"])), saved["scheme"], saved["words"])
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{run.labels} is damaged: {type(error).__name__}: {error}") from None
 
     def save(self, run: RunDirectory) -> None:

@@ -114,7 +114,7 @@ def test_what_is_odd_is_told(trained: tuple[Config, dict[str, Any], str]) -> Non
     _, _, said = trained
     assert "skipped 1 of 304 rows with an empty field, the first at" in said
     assert "1 training texts stand with different labels, the first again at" in said
-    assert "test has labels that no training text has, and that are always missed: 'neu' (1)." in said
+    assert "test has labels that were not trained on, which always count as missed: 'neu' (1)." in said
     assert "of 62 test texts are in the training data too" in said
     assert "cut 1 of 303 training texts at 64 pieces, the first at" in said
     assert "303 training texts, " in said
@@ -246,8 +246,12 @@ def learned(texts: list[tuple[str, ...]], kind: str = "single") -> labels.Labels
             "multi",
             r"^none of 2 training texts has a label; give them some, separated by '\|'$",
         ),
-        ([("a", "1"), ("b", "many")], "regression", r"^train.csv:3: 'many' is no number; kind regression wants one in"),
-        ([("a", "1"), ("b", "nan")], "regression", r"^train.csv:3: 'nan' is no number"),
+        (
+            [("a", "1"), ("b", "many")],
+            "regression",
+            r"^train.csv:3: 'many' is not a number such as -1, 2.5 or 1e-3; kind regression wants one in",
+        ),
+        ([("a", "1"), ("b", "nan")], "regression", r"^train.csv:3: 'nan' is not a number"),
         ([("a", "1"), ("b", "1")], "regression", r"^stars is 1 in all 2 training texts; there is nothing to learn$"),
     ],
 )
@@ -259,7 +263,7 @@ def test_labels_that_cannot_be_learned(texts: list[tuple[str, ...]], kind: str, 
 def test_labels_keep_their_numbers() -> None:
     found = learned([("a", "x y"), ("b", " ö "), ("c", "x y")])
     assert (found.names, found.counts) == (("x y", "ö"), (2, 1))
-    assert found.references([("a", "ö"), ("b", "z")]).tolist() == [[1], [-1]]
+    assert found.references([("a", "ö"), ("b", "z")]).tolist() == [[1], [2]]
     assert found.unknown([("a", "ö"), ("b", "z"), ("c", "z")]) == {"z": 2}
     weights = np.array(found.weights(1.0))
     np.testing.assert_allclose(weights, [0.75, 1.5])

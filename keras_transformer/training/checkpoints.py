@@ -16,9 +16,11 @@ import numpy as np
 from keras_transformer._files import replacing
 from keras_transformer.errors import UserError
 from keras_transformer.training.divergence import Diverged
-from keras_transformer.training.run_directory import numbered_files
+from keras_transformer.training.run_directory import numbered_files, step_of
 
 KEEP = 2
+STATE = "state.json"  # in a checkpoint: the JSON values beside the weights
+MEND = "delete it to take up the checkpoint before it"
 # What NumPy and zipfile raise, depending on the byte that is wrong; RuntimeError is "encrypted" or "not implemented".
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 
@@ -71,7 +73,7 @@ def save_checkpoint(folder: Path, training_model: Any, step: int, state: dict[st
     """
     path = folder / f"step-{step:08d}.npz"
     arrays: dict[str, Any] = finite_values(training_state(training_model))
-    write_arrays(path, {"state.json": np.array(json.dumps({"step": step, **state})), **arrays})
+    write_arrays(path, {STATE: np.array(json.dumps({"step": step, **state})), **arrays})
     for old in checkpoints(folder)[:-keep]:
         old.unlink()
     return path
@@ -83,12 +85,11 @@ def load_checkpoint(path: Path, training_model: Any) -> dict[str, Any]:
     Raises:
         UserError: the file is damaged, or is of another model; the first weight that differs is named.
     """
-    mend = "delete it to take up the checkpoint before it"
-    arrays = read_arrays(path, mend)
+    arrays = read_arrays(path, MEND)
     try:
-        state = json.loads(str(arrays.pop("state.json")))
+        state = json.loads(str(arrays.pop(STATE)))
     except UNREADABLE as error:
-        raise UserError(f"{path} is damaged ({error}); {mend}") from None
+        raise UserError(f"{path} is damaged ({error}); {MEND}") from None
     variables = training_state(training_model)
     check_same_model(path, arrays, variables)
     for (_, variable), array in zip(variables, arrays.values(), strict=True):
@@ -131,3 +132,28 @@ def check_same_model(path: Path, arrays: Mapping[str, np.ndarray], variables: Se
 def checkpoints(folder: Path) -> list[Path]:
     """Returns the checkpoints of a folder, the oldest first."""
     return numbered_files(folder, "step")
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Returns the checkpoint that was written last: that of the last step since the training last went back.
+
+    Where it went back to an earlier checkpoint than the last, and was killed before that one was removed, the earlier
+    one is the last to have been written.
+    """
+    saved = checkpoints(folder)
+    return max(saved, key=lambda path: (_steps_back(path), step_of(path)), default=None)
+
+
+def _steps_back(path: Path) -> int:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
+            return int(json.loads(str(saved[STATE]))["steps_back"])
+    except (*UNREADABLE, TypeError):  # damaged: said when it is loaded, if it is
+        return 0
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Removes the checkpoints of steps that lie ahead: the training has gone back to `step`."""
+    for path in checkpoints(folder):
+        if step_of(path) > step:
+            path.unlink()

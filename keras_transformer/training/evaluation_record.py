@@ -31,20 +31,18 @@ class EvaluationRecord:
         self.unit = unit
         self.padding_share = padding_share
 
-    def write(
+    def add(
         self,
         progress: Progress,
-        history: list[dict[str, Any]],
         evaluation: Evaluation,
         trained: dict[str, float],
         better: bool,
         skipped: int | None,
     ) -> None:
-        """Writes an evaluation everywhere.
+        """Enters an evaluation in `progress`, and shows it everywhere but in metrics.json.
 
         Args:
             progress: where the training stands.
-            history: the entries of earlier evaluations; that of this one is added.
             evaluation: what was found.
             trained: means of the training's own metrics since the last evaluation.
             better: whether it is the best so far.
@@ -53,18 +51,9 @@ class EvaluationRecord:
         Raises:
             OSError: a file cannot be written.
         """
-        rate = progress.tokens / max(progress.seconds - progress.evaluation_seconds, 1e-9)
-        history.append(self._entry(progress, evaluation, trained, skipped))
-        write_json(
-            self.run.metrics,
-            {
-                "best_step": progress.best_step,
-                "best_score": _rounded(progress.best_score),
-                "padding_share": round(self.padding_share, 4),
-                f"{self.unit}_per_second": round(rate, 1),
-                "evaluations": history,
-            },
-        )
+        entry = self._entry(progress, evaluation, trained, skipped)
+        earlier = [one for one in progress.evaluations or [] if one["step"] != progress.step]  # made anew
+        progress.evaluations = [*earlier, entry]
         with replacing(self.run.samples, "w") as file:
             file.write(f"step {progress.step}\n\n")
             for source, reference, output in evaluation.samples:
@@ -72,11 +61,38 @@ class EvaluationRecord:
         self._log(progress.step, evaluation)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items())
         self.console.print(
-            f"step {progress.step}  {progress.seconds / 60:.1f} min  {rate:,.0f} {self.unit}/s  {shown}"
+            f"step {progress.step}  {progress.seconds / 60:.1f} min  {self._rate(progress):,.0f} {self.unit}/s  {shown}"
             f"{'  (best)' if better else ''}{f'  {skipped} steps skipped' if skipped else ''}",
             highlight=False,
             soft_wrap=True,
         )
+
+    def publish(self, progress: Progress) -> None:
+        """Writes metrics.json, unless it has these evaluations already.
+
+        Raises:
+            OSError: it cannot be written.
+            UserError: the one that is there is damaged.
+        """
+        state = {
+            "best_step": progress.best_step,
+            "best_score": _rounded(progress.best_score),
+            "evaluations": progress.evaluations or [],
+        }
+        before = self.run.read_metrics()
+        if all(before.get(name) == value for name, value in state.items()):
+            return
+        if not (progress.evaluations or before["evaluations"]):
+            return
+        speed = {
+            "padding_share": round(self.padding_share, 4),
+            f"{self.unit}_per_second": round(self._rate(progress), 1),
+        }
+        order = ("best_step", "best_score", *speed, "evaluations")
+        write_json(self.run.metrics, {name: {**state, **speed}[name] for name in order})
+
+    def _rate(self, progress: Progress) -> float:
+        return progress.tokens / max(progress.seconds - progress.evaluation_seconds, 1e-9)
 
     def _entry(
         self, progress: Progress, evaluation: Evaluation, trained: dict[str, float], skipped: int | None

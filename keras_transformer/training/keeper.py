@@ -14,10 +14,18 @@ import keras
 from keras import ops
 from rich.console import Console
 
-from keras_transformer._files import reason, reserve
+from keras_transformer._files import reason
 from keras_transformer.data.batching import TokenBatches
 from keras_transformer.errors import UserError
-from keras_transformer.training.checkpoints import checkpoints, finite_values, load_checkpoint, save_checkpoint
+from keras_transformer.training.best_weights import BestWeights
+from keras_transformer.training.checkpoints import (
+    checkpoints,
+    finite_values,
+    forget_after,
+    load_checkpoint,
+    save_checkpoint,
+    training_state,
+)
 from keras_transformer.training.checkpoints import numbered as numbered_variables
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.curve import Curve
@@ -35,7 +43,6 @@ from keras_transformer.training.tensorboard import TensorBoardLog
 from keras_transformer.training.updates import averaged_weights, own_optimizer
 
 LOG_EVERY = 25  # steps between the points of a TensorBoard curve
-BYTES_AROUND_A_WEIGHT = 8192  # of HDF5's own
 
 
 class RunKeeper(keras.callbacks.Callback):
@@ -76,6 +83,7 @@ class RunKeeper(keras.callbacks.Callback):
             config.evaluate_every,
             config.steps,
         )
+        self.best_weights = BestWeights(run)
         self.last_weights = LastWeights(run.checkpoints, config.average_last) if config.average_last else None
         self.stop_asked = self.interrupted = False
         self.finished = False
@@ -85,7 +93,10 @@ class RunKeeper(keras.callbacks.Callback):
 
     def start(self) -> None:
         """Makes ready for the first step, of all or since a resume."""
-        self.run.remove_unfinished()
+        with self._writing("what the last process left unfinished"):
+            self.run.remove_unfinished()
+        self._publish()  # it may have been killed between a checkpoint and this
+        self._miss_best_weights()
         if self.progress.steps_back:
             self._lower_learning_rate()
         if self.config.step_back and not checkpoints(self.run.checkpoints):
@@ -100,10 +111,13 @@ class RunKeeper(keras.callbacks.Callback):
     def _stand_at_checkpoint(self) -> None:
         """Forgets what lies ahead of the step that the model was just set to."""
         progress = self.progress
-        history = self.run.read_metrics()["evaluations"]
-        self.history = [entry for entry in history if entry["step"] <= progress.step]
-        if self.last_weights:
-            self.last_weights.forget_after(progress.step)
+        if progress.evaluations is None:  # there is no checkpoint, or an earlier version wrote it
+            history = self.run.read_metrics()["evaluations"]
+            progress.evaluations = [entry for entry in history if entry["step"] <= progress.step]
+        with self._writing("what lies ahead"):
+            forget_after(self.run.checkpoints, progress.step)
+            if self.last_weights:
+                self.last_weights.forget_after(progress.step)
         self.clock = time.monotonic()
         with self._writing("the curve"):
             self.curve = Curve(self.run.curve, progress.step)
@@ -129,7 +143,9 @@ class RunKeeper(keras.callbacks.Callback):
 
     def is_evaluated(self) -> bool:
         """Returns whether the weights as they are now have been evaluated."""
-        return bool(self.history) and self.history[-1]["step"] == self.progress.step
+        progress = self.progress
+        known = bool(progress.evaluations) and progress.best_score is not None
+        return known and progress.evaluations[-1]["step"] == progress.step  # type: ignore[index]
 
     def is_out_of_time(self) -> bool:
         """Returns whether the training has had all its minutes."""
@@ -199,9 +215,11 @@ class RunKeeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._look()
         finite_values(numbered_variables(self.training_model.model.trainable_variables))
+        finite_values(training_state(self.training_model))  # or the checkpoint would refuse it after the evaluation
         if not self.interrupted:
             self._evaluate()
         self.checkpoint()
+        self._publish()
         self.log.flush()
 
     def checkpoint(self) -> None:
@@ -216,6 +234,26 @@ class RunKeeper(keras.callbacks.Callback):
             if self.last_weights and step and step % self.config.checkpoint_every == 0:
                 self.last_weights.keep(self.training_model, step)  # before the checkpoint, which relies on it
             save_checkpoint(self.run.checkpoints, self.training_model, step, asdict(self.progress))
+
+    def _publish(self) -> None:
+        """Brings best weights and metrics.json up to what the last checkpoint says."""
+        with self._writing("the best weights"):
+            self.best_weights.settle(self.progress.best_sha256)
+        with self._writing("the evaluation"):
+            self.record.publish(self.progress)
+
+    def _miss_best_weights(self) -> None:
+        """Has the next evaluation's weights be the best, if the file of those that were is gone."""
+        progress = self.progress
+        if not of_first(float(progress.best_score is not None and not self.run.weights.exists())):
+            return
+        progress.best_score, progress.best_step, progress.best_sha256 = None, 0, None
+        progress.evaluations_since_best = 0
+        self.console.print(
+            f"warning: {self.run.weights} is gone: the weights of the next evaluation are kept as the best",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
@@ -310,13 +348,15 @@ class RunKeeper(keras.callbacks.Callback):
         steps_back = progress.steps_back + 1
         self.went_back_to = self._trusted(saved)
         state = {**load_checkpoint(self.went_back_to, self.training_model), **spent, "steps_back": steps_back}
-        if self.went_back_to != saved[-1]:
-            saved[-1].unlink(missing_ok=True)
+        if progress.best_step > state["step"]:  # their file is there, and stays until there are better ones
+            best = {name: getattr(progress, name) for name in ("best_score", "best_step", "best_sha256")}
+            state.update(best, evaluations_since_best=0)
         vars(progress).update(vars(Progress(**state)))
         self.training_model.reset_metrics()
-        self._stand_at_checkpoint()
         rate = self._lower_learning_rate()
-        self.checkpoint()
+        self.checkpoint()  # from here on this is the last, see `last_checkpoint`
+        self._stand_at_checkpoint()
+        self._publish()
         self.console.print(
             f"{what}; back to step {progress.step} with a learning rate of {rate:.3g} at its highest "
             f"({steps_back} of {self.config.step_back} times)",
@@ -416,7 +456,7 @@ class RunKeeper(keras.callbacks.Callback):
         better = best is None or math.isnan(best) or evaluation.score > best
         if better:
             with self._writing("the best weights"):
-                self._keep_weights()
+                progress.best_sha256 = self.best_weights.write(self.training_model.model)
             progress.best_score, progress.best_step, progress.evaluations_since_best = (
                 evaluation.score,
                 progress.step,
@@ -426,22 +466,13 @@ class RunKeeper(keras.callbacks.Callback):
             progress.evaluations_since_best += 1
         with self._writing("the evaluation"):
             skipped = self.skipped_steps()
-            self.record.write(progress, self.history, evaluation, trained, better, skipped)
+            self.record.add(progress, evaluation, trained, better, skipped)
         if self.is_out_of_patience():
             self.console.print(
                 f"stopping: no better score in {self.config.patience} evaluations", highlight=False, soft_wrap=True
             )
             self.training_model.stop_training = True
             self.finished = True
-
-    def _keep_weights(self) -> None:
-        model, beside = self.training_model.model, self.run.next_weights
-        try:
-            reserve(beside, 4 * model.count_params() + BYTES_AROUND_A_WEIGHT * len(model.variables))
-            model.save_weights(beside, overwrite=True)
-            beside.replace(self.run.weights)
-        finally:
-            beside.unlink(missing_ok=True)
 
 
 def _number(variable: Any) -> float:

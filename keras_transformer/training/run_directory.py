@@ -80,7 +80,7 @@ class RunDirectory:
         self.train_store = self.path / "data" / "train"
         self.checkpoints = self.path / "checkpoints"
         self.weights = self.path / "model.weights.h5"
-        self.next_weights = self.path / "next.weights.h5"  # while they are written
+        self.next_weights = self.path / "next.weights.h5"  # until the checkpoint names them
         self.metrics = self.path / "metrics.json"
         self.curve = self.path / "curve.jsonl"
         self.logs = self.path / "logs"
@@ -163,7 +163,6 @@ class RunDirectory:
 
     def remove_unfinished(self) -> None:
         """Removes files whose writer was killed before they were whole; nobody else may be writing to the run."""
-        self.next_weights.unlink(missing_ok=True)
         for folder in (self.path, self.checkpoints):
             for path in folder.glob("*.tmp") if folder.is_dir() else ():
                 if re.search(r"\.\d+\.tmp$", path.name) and path.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 Totals = dict[str, list[float]]
 
@@ -39,9 +40,14 @@ class Point:
 class Progress:
     """Where a training stands; saved with every checkpoint.
 
+    All that has to agree with the weights is in here, so that one rename, that of the checkpoint, makes it true:
+    `metrics.json` and `model.weights.h5` are brought up to it afterwards.
+
     Attributes:
         step: batches trained on; with mixed_float16, skipped ones included.
         seconds: of training, those of the evaluations included.
+        best_sha256: of the file with the best weights; None in checkpoints of earlier versions.
+        evaluations: the entries of `metrics.json`; None in checkpoints of earlier versions.
         loss_mean: running mean of the loss, which tells an explosion.
         steps_back: times that the training went back to a checkpoint after it had diverged.
         tokens: what was trained on, in the objective's unit: target tokens, examples or words.
@@ -56,7 +62,9 @@ class Progress:
     tokens: float = 0.0
     best_score: float | None = None
     best_step: int = 0
+    best_sha256: str | None = None
     evaluations_since_best: int = 0
+    evaluations: list[dict[str, Any]] | None = None
     loss_mean: float | None = None
     steps_back: int = 0
     totals: Totals = field(default_factory=dict)

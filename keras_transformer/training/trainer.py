@@ -13,7 +13,7 @@ from rich.console import Console
 from keras_transformer.data.batching import TokenBatches
 from keras_transformer.data.feed import feed
 from keras_transformer.errors import UserError
-from keras_transformer.training.checkpoints import checkpoints, load_checkpoint
+from keras_transformer.training.checkpoints import last_checkpoint, load_checkpoint
 from keras_transformer.training.config import TrainingConfig
 from keras_transformer.training.device import check_policy, make_deterministic, parts_of_a_batch
 from keras_transformer.training.distribution import strategy_of
@@ -155,15 +155,15 @@ def resume(training_model: TrainingModel, run: RunDirectory) -> Progress:
     Raises:
         UserError: the checkpoint is damaged, or of another model, or of another version of this package.
     """
-    saved = checkpoints(run.checkpoints)
-    if not saved:
+    saved = last_checkpoint(run.checkpoints)
+    if saved is None:
         return Progress()
-    state = load_checkpoint(saved[-1], training_model)
+    state = load_checkpoint(saved, training_model)
     try:
         return Progress(**state)
     except TypeError as error:
         known = ", ".join(vars(Progress()))
-        raise UserError(f"{saved[-1]}: its state is of another version ({error}), expected {known}") from None
+        raise UserError(f"{saved}: its state is of another version ({error}), expected {known}") from None
 
 
 class Callbacks(keras.callbacks.CallbackList):

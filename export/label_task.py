@@ -74,8 +74,10 @@ class LabelTask(Task):
         """Reads texts with their labels, or numbers; see `Task.read`."""
         from keras_transformer.data import read_fields
 
-        rows = read_fields(spec, field_names(artifact.labels, artifact.kind), columns)
-        return [row.fields for row in checked_rows(rows, artifact.kind, _separator(artifact))]
+        names, separator = field_names(artifact.labels, artifact.kind), _separator(artifact)
+        several = separator if artifact.kind == "multi" else None
+        rows = read_fields(spec, names, columns, labels=len(names) - 1, separator=several)
+        return [row.fields for row in checked_rows(rows, artifact.kind, separator)]
 
     def file_scores(
         self, artifact: Any, answers: Sequence[Any], examples: Sequence[Any], report: Mapping[str, Any]

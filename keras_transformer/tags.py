@@ -1,8 +1,12 @@
-"""Tags of words, BIO and BIOES, and the entities that they mark.
+"""Tags of words, BIO and BIOES, and the entities that they mark; IOB1 and BILOU, which files have too.
 
 `B-PER` begins an entity of the label PER, `I-PER` goes on with it, `O` is outside of all. BIOES marks the last word of
 an entity as `E-PER`, and one that is alone as `S-PER` (Ratinov and Roth, "Design Challenges and Misconceptions in Named
 Entity Recognition" (2009), https://aclanthology.org/W09-1119). A label may hold any characters, hyphens and spaces too.
+
+Two more are met in files, and become these where they are read. IOB1, in which CoNLL-2003 was published, begins
+entities with I, and with B those alone that follow another of their label at once (Tjong Kim Sang and Veenstra,
+"Representing Text Chunks" (1999), https://aclanthology.org/E99-1023). BILOU has the letters L and U for E and S.
 """
 
 from __future__ import annotations
@@ -12,8 +16,11 @@ from typing import Literal, NamedTuple
 
 Scheme = Literal["bio", "bioes"]
 
+FileScheme = Literal["bio", "iob1", "bioes", "bilou"]
+
 SCHEMES: tuple[Scheme, ...] = ("bio", "bioes")
 OUTSIDE = "O"
+_OF_BILOU = {"L": "E", "U": "S"}
 
 
 class Span(NamedTuple):
@@ -39,6 +46,41 @@ def is_tag(tag: str) -> bool:
     """Returns whether this is `O`, or B, I, E or S with a label behind a hyphen."""
     letter, label = split_tag(tag)
     return tag == OUTSIDE or (letter in ("B", "I", "E", "S") and bool(label))
+
+
+def standard(tag: str) -> str:
+    """Returns a tag as this module reads it: L and U are E and S, and `I-O`, as some tools write, is `O`."""
+    letter, label = split_tag(tag)
+    if label == OUTSIDE and letter in tuple("BIESLU"):
+        return OUTSIDE
+    return f"{_OF_BILOU[letter]}-{label}" if letter in _OF_BILOU and label else tag
+
+
+def scheme_of_file(sentences: Iterable[Sequence[str]]) -> FileScheme:
+    """Returns which scheme sentences of tags are of.
+
+    IOB1 is known by entities that begin with I, where no B stands but behind an entity of its label: one B elsewhere,
+    and the file is BIO, with I that follow from nothing.
+
+    Example:
+        ```python
+        scheme_of_file([["I-PER", "I-PER", "B-PER", "O"]])  # "iob1"
+        ```
+    """
+    letters: set[str] = set()
+    begins_with_i = begins_with_b = False
+    for tags in sentences:
+        inside = None
+        for letter, label in map(split_tag, tags):
+            letters.add(letter)
+            begins_with_i |= letter == "I" and label != inside
+            begins_with_b |= letter == "B" and label != inside
+            inside = label if letter in ("B", "I") else None
+    if letters & set(_OF_BILOU):
+        return "bilou"
+    if letters & {"E", "S"}:
+        return "bioes"
+    return "iob1" if begins_with_i and not begins_with_b else "bio"
 
 
 def scheme_of(tags: Iterable[str]) -> Scheme:

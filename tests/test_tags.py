@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
+from seqeval.scheme import IOB1, Entities
 
 from keras_transformer.tags import (
     SCHEMES,
@@ -14,8 +15,10 @@ from keras_transformer.tags import (
     converted,
     is_tag,
     scheme_of,
+    scheme_of_file,
     spans,
     split_tag,
+    standard,
     strays,
     tags_of,
 )
@@ -54,6 +57,68 @@ def test_any_tags_are_read_as_seqeval_reads_them(tags: list[str]) -> None:
     mended = converted(tags, "bio")
     assert strays(mended, "bio") == []
     assert spans(mended) == spans(tags)
+
+
+@settings(deadline=None)
+@given(marked())
+def test_iob1_is_read_as_seqeval_reads_it(entities: tuple[list[Span], int]) -> None:
+    found, words = entities
+    tags = ["O"] * words
+    for number, (label, start, end) in enumerate(found):
+        follows = number > 0 and found[number - 1].end == start and found[number - 1].label == label
+        tags[start:end] = [f"I-{label}"] * (end - start)
+        tags[start] = f"{'B' if follows else 'I'}-{label}"
+    (theirs,) = Entities([tags], IOB1).entities
+    assert [Span(one.tag, one.start, one.end) for one in theirs] == found == spans(tags)
+    assert scheme_of_file([tags]) == ("iob1" if found else "bio")
+    assert converted(tags, "bio") == tags_of(found, words, "bio")
+
+
+@settings(deadline=None)
+@given(marked())
+def test_bilou_is_bioes_in_other_letters(entities: tuple[list[Span], int]) -> None:
+    tags = tags_of(*entities, "bioes")
+    letters = {"E-": "L-", "S-": "U-"}
+    other = [letters.get(tag[:2], tag[:2]) + tag[2:] for tag in tags]
+    assert [standard(tag) for tag in other] == tags == [standard(tag) for tag in tags]
+    assert scheme_of_file([other]) == ("bilou" if entities[0] else "bio")
+
+
+@pytest.mark.parametrize(
+    ("tags", "scheme"),
+    [
+        ("", "bio"),
+        ("O O", "bio"),
+        ("B-X I-X", "bio"),
+        ("I-X I-X O", "iob1"),
+        ("I-X I-Y B-Y", "iob1"),
+        ("I-X O B-X", "bio"),  # B behind no entity: an I that follows from nothing
+        ("I-X B-Y", "bio"),
+        ("B-X E-X", "bioes"),
+        ("S-X O", "bioes"),
+        ("U-X B-X", "bilou"),
+        ("B-X L-X", "bilou"),
+    ],
+)
+def test_schemes_of_files(tags: str, scheme: str) -> None:
+    assert scheme_of_file([tags.split()]) == scheme
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("I-O", "O"),
+        ("B-O", "O"),
+        ("O", "O"),
+        ("L-X", "E-X"),
+        ("U-a-b", "S-a-b"),
+        ("L-", "L-"),
+        ("X-O", "X-O"),
+        ("", ""),
+    ],
+)
+def test_standard_tags(tag: str, expected: str) -> None:
+    assert standard(tag) == expected
 
 
 @pytest.mark.parametrize(

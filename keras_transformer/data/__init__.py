@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from keras_transformer.data.named import named_rows as named_rows
     from keras_transformer.data.named import named_sets as named_sets
     from keras_transformer.data.piece_dropout import PieceDropout as PieceDropout
-    from keras_transformer.data.readers import Report as Report
-    from keras_transformer.data.readers import Row as Row
     from keras_transformer.data.readers import check_data as check_data
     from keras_transformer.data.readers import check_table as check_table
     from keras_transformer.data.readers import read_columns as read_columns
     from keras_transformer.data.readers import read_fields as read_fields
     from keras_transformer.data.readers import read_pairs as read_pairs
-    from keras_transformer.data.readers import usable_pairs as usable_pairs
+    from keras_transformer.data.rows import Report as Report
+    from keras_transformer.data.rows import Row as Row
+    from keras_transformer.data.rows import usable_pairs as usable_pairs
     from keras_transformer.data.splits import default_split_sizes as default_split_sizes
     from keras_transformer.data.splits import split_pairs as split_pairs
     from keras_transformer.data.stages import Stages as Stages
@@ -41,8 +41,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "EncoderBatches": "encoder_batches",
         "MaskedBatches": "encoder_batches",
         "PieceDropout": "piece_dropout",
-        "Report": "readers",
-        "Row": "readers",
+        "Report": "rows",
+        "Row": "rows",
         "Seq2SeqBatches": "batching",
         "Stages": "stages",
         "TokenBatches": "batching",
@@ -61,6 +61,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "read_pairs": "readers",
         "read_tagged": "conll",
         "split_pairs": "splits",
-        "usable_pairs": "readers",
+        "usable_pairs": "rows",
     },
 )

@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import Literal
 
 from keras_transformer.data.files import check_file, read_lines
-from keras_transformer.data.readers import CSV_SUFFIXES, JSON_SUFFIXES, Report, Row
+from keras_transformer.data.readers import CSV_SUFFIXES, JSON_SUFFIXES
+from keras_transformer.data.rows import Report, Row
 from keras_transformer.errors import UserError
 from keras_transformer.label_names import check_label
-from keras_transformer.tags import converted, is_tag, scheme_of, strays
+from keras_transformer.tags import OUTSIDE, FileScheme, converted, is_tag, scheme_of_file, standard, strays
+from keras_transformer.text.words import WHITE_SPACE
 
 DOCUMENT_START = "-DOCSTART-"
 FIRST_AND_LAST = (0, -1)
+SCHEMES: dict[FileScheme, str] = {
+    "bio": "BIO",
+    "iob1": "IOB1 (I begins an entity, B one behind another of its label), read as BIO",
+    "bioes": "BIOES",
+    "bilou": "BILOU",
+}
 BETWEEN_WORDS, BETWEEN_TAGS = " ", "\t"  # a tag may hold spaces
 
 
@@ -63,6 +71,9 @@ def read_tagged(
 ) -> Iterator[Row]:
     """Yields sentences of tagged words, `(words, tags)`: words separated by a space, tags by a tab; see `words_of`.
 
+    Tags may be BIO, IOB1, BIOES or BILOU; which they are is told by the whole file, and noted in `report`. They are
+    handed on as BIO. A line that holds `-DOCSTART-` ends a sentence and is no word.
+
     Args:
         spec: the file, plain or gzipped; its columns are separated by tabs, or where its first line has none by spaces.
         columns: of the word and of the tag, numbers from 0; default the first and the last.
@@ -83,12 +94,12 @@ def read_tagged(
     """
     name = os.fspath(spec)
     counts = report if isinstance(report, TagReport) else TagReport()
-    scheme = None
     sentences = 0
-    if stray_tags == "refuse":  # whether an entity must be ended is known when the whole file is
-        scheme = scheme_of(tag for row in read_conll(name, columns) for tag in tags_in(row.fields[1]))
+    # whether entities begin with B, and must be ended, is known when the whole file is
+    scheme = _scheme(name, columns, counts)
+    strict = stray_tags == "refuse" and scheme in ("bioes", "bilou")
     for row in read_conll(name, columns):
-        tags = tags_in(row.fields[1])
+        tags = [standard(tag) for tag in tags_in(row.fields[1])]
         sentences += 1
         for word, tag in enumerate(tags):
             check_label(tag, f"{name}:{row.line + word}", "tag")
@@ -97,7 +108,7 @@ def read_tagged(
                     f"{name}:{row.line + word}: the tag {tag!r} is none of BIO or BIOES, expected O, or B-, I-, E- or "
                     "S- and a label; give the column of the tags with --columns"
                 )
-        broken = strays(tags, scheme or "bio")
+        broken = [] if scheme == "iob1" else strays(tags, "bioes" if strict else "bio")
         if broken and stray_tags == "refuse":
             raise UserError(
                 f"{name}:{row.line + broken[0]}: the tag {tags[broken[0]]!r} does not follow from those before it; "
@@ -110,6 +121,26 @@ def read_tagged(
         yield Row((row.fields[0], BETWEEN_TAGS.join(converted(tags, "bio"))), row.file, row.line)
     if not sentences:
         raise UserError(f"{name}: no sentence is left: every line is blank.")
+
+
+def _scheme(name: str, columns: Sequence[str | int] | None, counts: TagReport) -> FileScheme:
+    """Reads a file for the scheme of its tags alone, and takes notes."""
+    outside, first = 0, ""
+
+    def sentences() -> Iterator[list[str]]:
+        nonlocal outside, first
+        for row in read_conll(name, columns):
+            tags = tags_in(row.fields[1])
+            odd = [word for word, tag in enumerate(tags) if tag != OUTSIDE and standard(tag) == OUTSIDE]
+            first = first or (f"{name}:{row.line + odd[0]}" if odd else "")
+            outside += len(odd)
+            yield [OUTSIDE if standard(tag) == OUTSIDE else tag for tag in tags]
+
+    scheme = scheme_of_file(sentences())
+    counts.notes.append(f"{name}: tags are {SCHEMES[scheme]}")
+    if outside:
+        counts.notes.append(f"{name}: read {outside:,} tags such as I-O as O, the first at {first}")
+    return scheme
 
 
 def read_conll(path: str | os.PathLike[str], columns: Sequence[str | int] | None = None) -> Iterator[Row]:
@@ -135,14 +166,18 @@ def _sentences(name: str, picks: tuple[int, int]) -> Iterator[Row]:
     start = width = 0
     separator = "\t"
     for number, line in enumerate(read_lines(name), 1):
-        if not line.strip():
+        if not line.strip() or DOCUMENT_START in line.split():
             if words:
                 yield _row(words, tags, name, start)
             words, tags = [], []
             continue
+        line = line.strip(" ")
         if not width:
+            line = line.rstrip(" \t")
             separator = "\t" if "\t" in line else " +"
-        cells = [cell.strip(" ") for cell in re.split(separator, line.strip(" "))]
+        cells = [cell.strip(" ") for cell in re.split(separator, line if separator == "\t" else line.rstrip(" \t"))]
+        while len(cells) > width > 0 and not cells[-1].strip():  # tabs behind the last column
+            cells.pop()
         width = width or _checked_width(len(cells), picks, f"{name}:{number}")
         if len(cells) != width:
             parted = "tabs" if separator == "\t" else "spaces"
@@ -151,10 +186,10 @@ def _sentences(name: str, picks: tuple[int, int]) -> Iterator[Row]:
                 f"expected {width} as in the lines before{_other_kind(name)}"
             )
         word, tag = cells[picks[0]], cells[picks[1]]
-        if word == DOCUMENT_START:
-            continue
-        if not word or " " in word:
-            raise UserError(f"{name}:{number}: the word is {word!r}, expected one or more characters and no space")
+        if not word or any(space in word for space in WHITE_SPACE):
+            raise UserError(
+                f"{name}:{number}: the word is {word!r}, expected one or more characters and no white space"
+            )
         start = start if words else number
         words.append(word)
         tags.append(tag)

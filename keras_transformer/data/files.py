@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from keras_transformer.data.raw_lines import LineTooLongError, raw_lines, too_long
 from keras_transformer.errors import UserError, close_matches
 
 _GZIP_MAGIC = b"\x1f\x8b"  # Never the start of UTF-8 text, so a gzip file is known whatever its name.
 _UTF8_BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def check_file(path: str | os.PathLike[str], known_names: Iterable[str] = ()) -> None:
@@ -59,22 +59,31 @@ def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
 def read_lines(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[str]:
     r"""Yields the lines of a text file, gzipped or not, without their ends.
 
-    Lines end at `\n` only (not at the other characters that `str.splitlines` knows); a `\r` before it and a byte order
-    mark at the start of the file are dropped.
+    Lines end at `\n` only (not at the other characters that `str.splitlines` knows); each `\r` before it and a byte
+    order mark at the start of the file are dropped. UTF-16 and UTF-32 are read where a byte order mark says so, and a
+    file that has no `\n` but `\r` has its lines end there; see `raw_lines`.
 
     Args:
         path: the file.
         encoding: "utf-8", or "latin-1" for old public sets.
 
     Raises:
-        UserError: the file cannot be read, is a damaged gzip file, or a line is not UTF-8 or holds a NUL byte.
+        UserError: the file cannot be read, is a damaged gzip file, or a line is not UTF-8, holds a NUL byte or is
+            longer than `raw_lines.LINE_LIMIT`.
     """
     name = os.fspath(path)
     with open_bytes(name) as file:
         number = 0
         try:
-            for number, raw in enumerate(file, 1):
+            for number, raw in enumerate(raw_lines(file, name, has_marks=encoding == "utf-8"), 1):
                 yield _decode(raw, name, number, encoding)
+        except LineTooLongError:
+            raise too_long("line", f"{name}:{number + 1}") from None
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{name}: not {error.encoding.upper()[:6]}, as its byte order mark says, behind line {number} "
+                f"({error.reason}); save the file as UTF-8"
+            ) from None
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UserError(
                 f"{name}: damaged gzip file, readable up to line {number} ({error}); pack it or fetch it again."
@@ -123,14 +132,13 @@ def _decode(raw: bytes, name: str, number: int, encoding: str) -> str:
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
-        other = " (it begins as UTF-16 does)" if number == 1 and raw.startswith(_UTF16_BOMS) else ""
         raise UserError(
-            f"{name}:{number}: not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start + skipped} of the line"
-            f"{other}; save the file as UTF-8."
+            f"{name}:{number}: not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start + skipped} of the line; "
+            "save the file as UTF-8."
         ) from None
     if "\0" in text:
         raise UserError(
             f"{name}:{number}: a NUL byte at offset {raw.index(0) + skipped} of the line; "
             "is the file UTF-16 or not text? Save it as UTF-8."
         )
-    return text.removesuffix("\n").removesuffix("\r")
+    return text.rstrip("\r")

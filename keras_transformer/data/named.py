@@ -21,7 +21,8 @@ from keras_transformer._files import replacing
 from keras_transformer.data.conll import read_tagged
 from keras_transformer.data.download import download, verify
 from keras_transformer.data.files import read_lines
-from keras_transformer.data.readers import EMPTY_ROWS, Report, Row, read_aligned, read_columns, usable_pairs
+from keras_transformer.data.readers import read_aligned, read_columns
+from keras_transformer.data.rows import EMPTY_ROWS, Report, Row, usable_pairs
 from keras_transformer.errors import UserError, close_matches
 
 MIRROR_VARIABLE = "KERAS_TRANSFORMER_DATA"

@@ -6,69 +6,25 @@ is told in one line that names the file and the line.
 
 from __future__ import annotations
 
-import csv
 import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 from keras_transformer.data.files import check_file, read_lines
+from keras_transformer.data.json_lines import Fields, json_rows
+from keras_transformer.data.rows import EMPTY_ROWS as EMPTY_ROWS
+from keras_transformer.data.rows import PAIR, usable_pairs
+from keras_transformer.data.rows import Report as Report
+from keras_transformer.data.rows import Row as Row
+from keras_transformer.data.tables import Wanted, table_rows, without_header
 from keras_transformer.errors import UserError, close_matches
 
 TAB_SUFFIXES = (".tsv", ".txt")
 CSV_SUFFIXES = (".csv",)
 JSON_SUFFIXES = (".jsonl", ".jsonlines", ".ndjson", ".json")
 SUFFIXES = TAB_SUFFIXES + CSV_SUFFIXES + JSON_SUFFIXES
-PAIR = ("source", "target")
-EMPTY_ROWS = "rows with an empty field"  # `Report.what` of rows that are no pairs
-
-_CSV_FIELD_LIMIT = 1 << 24  # Characters. Python's own limit, 131,072, is less than a long document.
-
-
-class Row(NamedTuple):
-    """One row of a data set and where it came from.
-
-    Attributes:
-        fields: the texts, as many as were asked for: `(source, target)` for pairs.
-        file: the file, as the user named it; the first one of aligned files.
-        line: line on which the row starts, counted from 1.
-    """
-
-    fields: tuple[str, ...]
-    file: str
-    line: int
-
-    @property
-    def place(self) -> str:
-        """`"file:line"`, for messages."""
-        return f"{self.file}:{self.line}"
-
-
-@dataclass
-class Report:
-    """Counts what a reader met.
-
-    Attributes:
-        pairs: pairs, or rows of another kind, handed on.
-        empty: those left out because a side held nothing but white space.
-        first_empty: `"file:line"` of the first of these.
-        what: what is left out, in messages.
-    """
-
-    pairs: int = 0
-    empty: int = 0
-    first_empty: str = ""
-    what: str = "pairs with an empty side"
-
-    def message(self) -> str:
-        """Returns one line about the pairs left out, or an empty string if there were none."""
-        if not self.empty:
-            return ""
-        total = self.pairs + self.empty
-        return f"skipped {self.empty:,} of {total:,} {self.what}, the first at {self.first_empty}"
 
 
 # Pairs
@@ -124,33 +80,14 @@ def read_pairs(spec: str, columns: Sequence[str | int] | None = None, report: Re
         ```
     """
     paths = check_data(spec)
+    report = Report() if report is None else report
     if len(paths) == 2:
         if columns is not None:
             raise UserError(f"Columns {list(columns)} were given for {spec!r}, but aligned text files have none.")
-        rows = read_aligned(paths)
+        rows = without_header(read_aligned(paths), Wanted((0, 1), 2), report)
     else:
-        rows = read_columns(paths[0], columns, count=2, default_names=PAIR)
-    return usable_pairs(rows, spec, Report() if report is None else report)
-
-
-def usable_pairs(rows: Iterable[Row], origin: str, report: Report) -> Iterator[Row]:
-    """Yields the rows without an empty field and counts the others in `report`.
-
-    Raises:
-        UserError: no row was left at the end; `origin` says where they came from.
-    """
-    usable = False
-    for row in rows:
-        if all(field.strip() for field in row.fields):
-            usable = True
-            report.pairs += 1
-            yield row
-        else:
-            report.first_empty = report.first_empty or row.place
-            report.empty += 1
-    if not usable:
-        unit, field = ("row", "field") if report.what == EMPTY_ROWS else ("pair", "side")
-        raise UserError(f"{origin}: no {unit} is left: every line is empty or has an empty {field}.")
+        rows = read_columns(paths[0], columns, 2, PAIR, skips=True, report=report)
+    return usable_pairs(rows, spec, report)
 
 
 # Rows
@@ -169,7 +106,12 @@ def check_table(spec: str, known_names: Iterable[str] = ()) -> None:
 
 
 def read_fields(
-    spec: str, names: Sequence[str], columns: Sequence[str | int] | None = None, report: Report | None = None
+    spec: str,
+    names: Sequence[str],
+    columns: Sequence[str | int] | None = None,
+    report: Report | None = None,
+    labels: int = 0,
+    separator: str | None = None,
 ) -> Iterator[Row]:
     """Yields rows of named fields of a TSV, CSV or JSON Lines file: a text and its label, a document and its summary.
 
@@ -181,6 +123,7 @@ def read_fields(
         columns: where they stand: names in a header or of JSON fields, or numbers from 0; default `names`, or without
             a header all columns of the table in their order.
         report: counters to add to.
+        labels, separator: see `read_columns`.
 
     Raises:
         UserError: at once for a file that `check_table` refuses; while reading for the first row that cannot be used,
@@ -192,8 +135,9 @@ def read_fields(
         ```
     """
     check_table(spec)
-    rows = read_columns(spec, columns, len(names), default_names=names)
-    return usable_pairs(rows, spec, Report(what=EMPTY_ROWS) if report is None else report)
+    report = Report(what=EMPTY_ROWS) if report is None else report
+    rows = read_columns(spec, columns, len(names), names, skips=True, labels=labels, separator=separator, report=report)
+    return usable_pairs(rows, spec, report)
 
 
 def read_columns(
@@ -202,15 +146,22 @@ def read_columns(
     count: int,
     default_names: Sequence[str] = (),
     optional: int = 0,
+    skips: bool = False,
+    labels: int = 0,
+    separator: str | None = None,
+    report: Report | None = None,
 ) -> Iterator[Row]:
     """Yields `count` fields of every row of a TSV, CSV or JSON Lines file; a ".gz" is unpacked on the way.
 
     - `.tsv`, `.txt`: separated by tabs, no quoting.
-    - `.csv`: separated by commas, fields may be quoted with `"` and then hold commas and line ends.
+    - `.csv`: separated by commas, or by whatever else (`;`, tab, `|`) is the one that gives all rows equally many
+      columns, or by what a first line such as `sep=;` says. Fields may be quoted with `"` and then hold separators and
+      line ends.
     - `.jsonl`, `.jsonlines`, `.ndjson`, `.json`: one object a line; numbers are taken as they are written.
 
     TSV and CSV have a header if `columns` holds a name, or if the first row has `default_names` among its own, which
-    are then the columns. All rows must have the same number of columns. A blank line is a row of empty fields.
+    are then the columns. Where that header comes again, as in files that were put together, it is left out. All rows
+    must have the same number of columns. A blank line is a row of empty fields.
 
     Args:
         path: the file.
@@ -219,19 +170,30 @@ def read_columns(
         count: number of fields of a row.
         default_names: names of the fields where the user gives none.
         optional: how many of the last fields an object of JSON Lines may lack, or have as null: they are empty then.
+        skips: whether an object that lacks one of the others is a row of empty fields, and not refused.
+        labels: how many of the last fields are labels: `true` and `false` of JSON are texts then, and the header of a
+            table is known by them too.
+        separator: what parts several labels of a text: a list of JSON is such labels then.
+        report: takes notes of how the file was read.
 
     Raises:
-        UserError: while reading, for the first row that cannot be used; the message names file and line.
+        UserError: at once for columns that cannot be; while reading, for the first row that cannot be used, which the
+            message names by file and line, and for a first row that is a header of other names.
     """
     name = os.fspath(path)
     if columns is not None and len(columns) != count:
         raise UserError(f"{name}: {len(columns)} columns were given ({_listed(columns)}), but {count} are needed.")
+    if columns is not None and len(set(columns)) < count:
+        raise UserError(f"{name}: columns are {_listed(columns)}, expected each once.")
     suffix = _suffix(name)
     if suffix in JSON_SUFFIXES:
-        return _json_rows(name, default_names if columns is None else columns, optional)
-    table = _csv_cells(name) if suffix in CSV_SUFFIXES else _tab_cells(name)
-    separator = "comma" if suffix in CSV_SUFFIXES else "tab"
-    return _table_rows(name, table, separator, columns, count, default_names)
+        given = default_names if columns is None else columns
+        names = tuple(field for field in given if isinstance(field, str))
+        if len(names) != len(given) or not names:
+            raise UserError(f"{name}: give the names of the fields to read, received {_listed(given) or 'none'}.")
+        return json_rows(name, Fields(names, optional, skips, labels, separator))
+    wanted = Wanted(columns, count, default_names, labels)
+    return table_rows(name, suffix in CSV_SUFFIXES, wanted, Report() if report is None else report)
 
 
 def read_aligned(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Row]:
@@ -263,160 +225,6 @@ def _suffix(name: str) -> str:
             f"{', '.join(SUFFIXES)} (each also with .gz), or two aligned text files such as 'source.en,target.de'."
         )
     return bare.suffix
-
-
-# Tables: TSV and CSV
-
-
-def _tab_cells(name: str) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(read_lines(name), 1):
-        yield number, line.split("\t")
-
-
-def _csv_cells(name: str) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(_CSV_FIELD_LIMIT)
-    reader = csv.reader((line + "\n" for line in read_lines(name)), strict=True)
-    while True:
-        start = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise UserError(
-                f'{name}:{start}: not CSV ({error}); a field that holds " is quoted, with each " in it doubled.'
-            ) from None
-        yield start, cells
-
-
-def _table_rows(
-    name: str,
-    table: Iterator[tuple[int, list[str]]],
-    separator: str,
-    columns: Sequence[str | int] | None,
-    count: int,
-    default_names: Sequence[str],
-) -> Iterator[Row]:
-    """Picks the columns asked for and holds every row to the width of the first."""
-    picks: Sequence[int] | None = None
-    width, is_header = 0, False
-    for number, cells in table:
-        if not "".join(cells).strip():
-            yield Row(("",) * count, name, number)
-            continue
-        if picks is None:
-            header = [cell.strip() for cell in cells]
-            is_header = columns is None and _has_names(header, default_names, count)
-            width = count if columns is None and not is_header else len(cells)
-            if is_header:
-                lowered = [cell.lower() for cell in header]
-                picks = [lowered.index(column) for column in default_names]
-            elif columns is None:
-                picks = range(count)
-            else:
-                picks = [_column_number(column, header, name, number) for column in columns]
-                is_header = any(isinstance(column, str) for column in columns)
-            if is_header:
-                continue
-        if len(cells) != width:
-            raise UserError(
-                f"{name}:{number}: {_wrong_width(cells, width, separator, columns is None and not is_header)}"
-            )
-        yield Row(tuple([cells[pick] for pick in picks]), name, number)
-
-
-def _has_names(header: Sequence[str], names: Sequence[str], count: int) -> bool:
-    """Returns whether a row is the header of a table: it holds each of the default names once, in whatever case."""
-    lowered = [cell.lower() for cell in header]
-    return len(names) == count and all(lowered.count(name) == 1 for name in names)
-
-
-def _wrong_width(cells: Sequence[str], expected: int, separator: str, all_columns: bool) -> str:
-    found = len(cells)
-    message = f"the row has {found} column{'s' * (found != 1)} separated by a {separator}, expected {expected}."
-    if found == 1:
-        return message + (_other_separator(cells) or " Is the file separated by something else?")
-    return (
-        f"{message} To read some of its columns, name them, with --columns."
-        if all_columns and found > expected
-        else message
-    )
-
-
-def _other_separator(cells: Sequence[str]) -> str:
-    """Returns what a row of one column seems to be separated by, in words, or an empty string."""
-    for character, name in {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}.items():
-        if len(cells) == 1 and character in cells[0]:
-            return f" The file seems to be separated by {name}: .csv is separated by commas, .tsv by tabs."
-    return ""
-
-
-def _column_number(column: str | int, header: Sequence[str], name: str, number: int) -> int:
-    if isinstance(column, int):
-        if not 0 <= column < len(header):
-            raise UserError(
-                f"{name}:{number}: no column {column}: the row has {len(header)}, counted from 0 to {len(header) - 1}."
-            )
-        return column
-    if column not in header:
-        raise UserError(
-            f"{name}:{number}: no column {column!r} in the header.{close_matches(column, header)} "
-            f"It names {_listed(header)}.{_other_separator(header)}"
-        )
-    return header.index(column)
-
-
-# JSON Lines
-
-
-def _json_rows(name: str, fields: Sequence[str | int], optional: int) -> Iterator[Row]:
-    names = [field for field in fields if isinstance(field, str)]
-    if len(names) != len(fields) or not names:
-        raise UserError(f"{name}: give the names of the fields to read, received {_listed(fields) or 'none'}.")
-    for number, line in enumerate(read_lines(name), 1):
-        if not line.strip():
-            yield Row(("",) * len(names), name, number)
-            continue
-        item = _json_object(line, f"{name}:{number}")
-        item.update({field: "" for field in names[len(names) - optional :] if item.get(field) is None})
-        yield Row(tuple(_json_text(item, field, f"{name}:{number}") for field in names), name, number)
-
-
-def _json_object(line: str, place: str) -> dict[str, object]:
-    try:
-        # Numbers stay as they are written: 1.50 is not 1.5 to a model that reads bytes.
-        item = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{place}: not JSON ({error.msg} at column {error.colno}); every line must hold one whole object."
-        ) from None
-    except RecursionError:
-        raise UserError(f"{place}: JSON nested too deeply; every line must hold one flat object.") from None
-    if not isinstance(item, dict):
-        raise UserError(f'{place}: a JSON {_json_kind(item)}, expected an object such as {{"source": "..."}}.')
-    return item
-
-
-def _json_text(item: dict[str, object], field: str, place: str) -> str:
-    if field not in item:
-        raise UserError(f"{place}: no field {field!r}.{close_matches(field, item)} The object has {_listed(item)}.")
-    value = item[field]
-    if not isinstance(value, str):
-        raise UserError(f"{place}: field {field!r} is a JSON {_json_kind(value)}, expected text.")
-    # Escapes can say what UTF-8 bytes cannot: NUL, and half of a surrogate pair.
-    if "\0" in value:
-        raise UserError(f"{place}: field {field!r} holds a NUL character (\\u0000).")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UserError(f"{place}: field {field!r} holds half of a surrogate pair (\\ud800 to \\udfff).") from None
-    return value
-
-
-def _json_kind(value: object) -> str:
-    if value is None:
-        return "null"
-    return {bool: "boolean", list: "list", dict: "object", str: "text or number"}[type(value)]
 
 
 def _listed(names: Iterable[object]) -> str:

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 
-from keras_transformer.data.readers import Row
+from keras_transformer.data.rows import Row
 from keras_transformer.errors import UserError
 
 LARGEST_DEFAULT = 1000

@@ -74,8 +74,8 @@ def read_rows(
     """Returns all rows of a reader that counts in a `report`, and tells what it counted; `make` makes the report."""
     report = make() if make else data.Report()
     rows = list(reader(*arguments, report=report))
-    if report.message():
-        say(report.message())
+    for line in report.messages():
+        say(line)
     return rows
 
 

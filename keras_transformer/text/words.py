@@ -14,7 +14,8 @@ Rule = Literal["space", "punctuation"]
 CLOSING = frozenset((".", ",", ";", ":", "?", "!", ")", "]", "}", "%"))  # stand right behind the word before
 OPENING = frozenset(("(", "[", "{", "$"))  # and right before the one behind
 
-SPACES = np.isin(np.arange(256), list(b" \t\n\v\f\r"))
+WHITE_SPACE = " \t\n\v\f\r"
+SPACES = np.isin(np.arange(256), list(WHITE_SPACE.encode()))
 PUNCTUATION = np.isin(np.arange(256), list(string.punctuation.encode()))
 
 

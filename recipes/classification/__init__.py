@@ -16,7 +16,7 @@ from keras_transformer import recipe_kit as kit
 from keras_transformer._warnings import gathered_warnings
 from keras_transformer.config import load_config
 from keras_transformer.data.encoder_batches import TEXT
-from keras_transformer.data.readers import EMPTY_ROWS
+from keras_transformer.data.rows import EMPTY_ROWS
 from keras_transformer.errors import refuse_unless
 from keras_transformer.label_names import check_label
 from keras_transformer.label_references import checked_rows, warning_of_unknown
@@ -372,7 +372,8 @@ def read_labelled(
     config: Config, spec: str, columns: Sequence[str | int] | None, report: data.Report
 ) -> Iterator[data.Row]:
     """Yields the texts of a file with their labels or numbers, each checked."""
-    rows = data.read_fields(spec, config.names, columns, report)
+    several = config.label_separator if config.kind == "multi" else None
+    rows = data.read_fields(spec, config.names, columns, report, len(config.names) - 1, several)
     return checked_rows(rows, config.kind, config.label_separator)
 
 

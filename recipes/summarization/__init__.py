@@ -157,7 +157,7 @@ def read_documents(spec: str, columns: Sequence[str | int] | None, report: data.
     if len(paths) > 1:
         return data.read_pairs(spec, columns, report)
     count = len(NAMES) if columns is None else len(columns)
-    rows = data.read_columns(spec, columns, count, default_names=NAMES, optional=count - len(NAMES))
+    rows = data.read_columns(spec, columns, count, NAMES, count - len(NAMES), skips=True, report=report)
     given = (row._replace(fields=(row.fields[0], *summaries_of(row.fields))) for row in rows)
     return data.usable_pairs(given, spec, report)
 

@@ -11,7 +11,7 @@ import numpy as np
 from keras_transformer._files import write_json
 from keras_transformer.data.conll import tags_in
 from keras_transformer.data.encoder_batches import NO_LABEL
-from keras_transformer.data.readers import Row
+from keras_transformer.data.rows import Row
 from keras_transformer.errors import UserError
 from keras_transformer.label_names import checked_labels
 from keras_transformer.recipe_kit import say

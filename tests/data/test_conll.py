@@ -58,12 +58,67 @@ def test_bioes_is_read_as_bio(write: Any) -> None:
     assert sentences(path, stray_tags="refuse")[0][1] == ["B-LOC", "I-LOC", "I-LOC", "O", "B-X"]
 
 
+DOCUMENT = [(["EU", "rejects"], ["B-ORG", "O"]), (["Peter"], ["B-PER"])]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "-DOCSTART- -X- O O\n\nEU\tB-ORG\nrejects\tO\n\n-DOCSTART- -X- O O\n\nPeter\tB-PER\n",
+        "-DOCSTART-\tO\n\nEU\tB-ORG\nrejects\tO\n\n-DOCSTART-\tO\nPeter\tB-PER\n",
+        "-DOCSTART-\nEU B-ORG\nrejects O\n-DOCSTART-\nPeter B-PER\n-DOCSTART-\n",
+        "EU\tNNP\tB-ORG\nrejects\tVBZ\tO\n -DOCSTART-  -X- -X- -X- O \nPeter\tNNP\tB-PER\n",
+        "-DOCSTART- (1 Clinton)\n\nEU NNP B-ORG\nrejects VBZ O\n\nPeter NNP B-PER\n-DOCSTART- (2)\n\n",
+        "EU\tB-ORG\t\t\nrejects\tO\t\n\t\t\nPeter\tB-PER\n",  # tabs behind the last column
+        "EU\tB-ORG\nrejects\tO\t\n\t\nPeter\tB-PER \t\n",
+        "EU B-ORG\t\nrejects O\n\nPeter B-PER\t\t\n",
+        "EU\tI-ORG\nrejects\tI-O\n\nPeter\tI-PER\n",
+        "EU\tB-ORG\nrejects\tB-O\n\nPeter\tB-PER\n",
+        "EU\tU-ORG\nrejects\tO\n\nPeter\tU-PER\n",
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_forms_that_files_come_in(write: Any, content: str, end: str) -> None:
+    assert sentences(write(content.replace("\n", end)), stray_tags="refuse") == DOCUMENT
+
+
+def test_an_empty_column_between_others_stays(write: Any) -> None:
+    path = write("EU\tB-ORG\tnote\nrejects\tO\t\n\nPeter\tB-PER\t\n")
+    assert sentences(path, columns=[0, 1]) == DOCUMENT
+    assert failure(write("EU\tB-ORG\nrejects\t\n")).startswith(f"{path}:2: the tag '' is none of BIO or BIOES")
+
+
+@pytest.mark.parametrize(
+    ("tags", "scheme"),
+    [
+        ("I-PER I-PER B-PER O I-LOC", "IOB1 (I begins an entity, B one behind another of its label), read as BIO"),
+        ("B-PER I-PER B-PER O B-LOC", "BIO"),
+        ("B-PER E-PER S-PER O S-LOC", "BIOES"),
+        ("B-PER L-PER U-PER O U-LOC", "BILOU"),
+    ],
+)
+def test_one_text_in_every_scheme(write: Any, tags: str, scheme: str) -> None:
+    path = write("".join(f"w{number} {tag}\n" for number, tag in enumerate(tags.split())))
+    report = TagReport()
+    (row,) = read_tagged(path, stray_tags="refuse", report=report)
+    assert tags_in(row.fields[1]) == ["B-PER", "I-PER", "B-PER", "O", "B-LOC"]
+    assert report.messages() == [f"{path}: tags are {scheme}"]
+
+
+def test_outside_with_a_letter_is_noted(write: Any) -> None:
+    path = write("a O\nb I-O\n\nc I-X\nd B-O\n")
+    report = TagReport()
+    assert [tags_in(row.fields[1]) for row in read_tagged(path, report=report)] == [["O", "O"], ["B-X", "O"]]
+    assert report.notes[1:] == [f"{path}: read 2 tags such as I-O as O, the first at {path}:2"]
+
+
 def test_strays_are_counted(write: Any) -> None:
     path = write("a O\nb I-PER\nc I-PER\nd I-LOC\n\ne B-X\n")
     report = TagReport()
     (first, _) = read_tagged(path, report=report)
     assert tags_in(first.fields[1]) == ["O", "B-PER", "I-PER", "B-LOC"]
     assert (report.pairs, report.words, report.stray) == (2, 5, 2)
+    assert report.notes == [f"{path}: tags are BIO"]
     assert report.message() == (
         f"2 of 5 tags do not follow from those before them, such as I after O, the first at {path}:2: read as the "
         "first word of an entity"
@@ -75,7 +130,7 @@ def test_strays_are_counted(write: Any) -> None:
 
 @pytest.mark.parametrize(
     ("content", "line", "tag"),
-    [("a O\n\nb O\nc I-PER\n", 4, "I-PER"), ("a B-X\nb O\nc S-X\n", 2, "O"), ("a S-X\nb B-X\n", 2, "B-X")],
+    [("a O\nz B-X\n\nb O\nc I-PER\n", 5, "I-PER"), ("a B-X\nb O\nc S-X\n", 2, "O"), ("a S-X\nb B-X\n", 2, "B-X")],
 )
 def test_strays_are_refused(write: Any, content: str, line: int, tag: str) -> None:
     path = write(content)
@@ -96,8 +151,10 @@ def test_strays_are_refused(write: Any, content: str, line: int, tag: str) -> No
         ("a O\n", {"columns": [0, 2]}, ":1: no column 2: the line has 2, counted from 0 to 1"),
         ("a O\n", {"columns": ["word", "tag"]}, ": columns are 'word', 'tag', expected two numbers from 0: of the "),
         ("a O\n", {"columns": [0]}, ": columns are 0, expected two numbers from 0: of the word and of the tag"),
-        ("New York\tB-LOC\n", {}, ":1: the word is 'New York', expected one or more characters and no space"),
-        ("a\tO\n\tO\n", {}, ":2: the word is '', expected one or more characters and no space"),
+        ("New York\tB-LOC\n", {}, ":1: the word is 'New York', expected one or more characters and no white space"),
+        ("a\x0bb O\n", {}, ":1: the word is 'a\\x0bb', expected one or more characters and no white space"),
+        ("a\x0cb\tO\n", {}, ":1: the word is 'a\\x0cb', expected one or more characters and no white space"),
+        ("a\tO\n\tO\n", {}, ":2: the word is '', expected one or more characters and no white space"),
         (
             "a\tO\nb\tPER\n",
             {},

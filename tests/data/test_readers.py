@@ -111,7 +111,7 @@ def test_a_file_whose_name_holds_a_comma() -> None:
 def test_lines_end_at_newline_only() -> None:
     text = "a\x0bb\x0cc\x1cd\x85e\u2028f\rg"
     write("a.txt", f"{text}\r\nsecond\r\r\nthird")
-    assert list(read_lines("a.txt")) == [text, "second\r", "third"]
+    assert list(read_lines("a.txt")) == [text, "second", "third"]
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
@@ -341,10 +341,10 @@ def test_damaged_gzip() -> None:
 
 def test_file_that_fails_while_read(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(io.BytesIO):
-        def __next__(self) -> bytes:
+        def read(self, size: int | None = -1) -> bytes:
             if self.tell():
                 raise OSError(5, "Input/output error")
-            return super().__next__()
+            return super().read(4)
 
     spec = write("a.tsv", as_tsv())
     monkeypatch.setattr("keras_transformer.data.files.open_bytes", lambda name: Broken(b"a\tb\nc\td\n"))
@@ -392,7 +392,7 @@ def test_columns_of_aligned_files() -> None:
 
 
 def test_another_separator_is_named() -> None:
-    assert failure(write("a.csv", "id;text\n1;x\n"), ["text", "id"]).endswith(
+    assert failure(write("a.tsv", "id;text\n1;x\n"), ["text", "id"]).endswith(
         "It names 'id;text'. The file seems to be separated by semicolons: .csv is separated by commas, .tsv by tabs."
     )
 
@@ -415,9 +415,6 @@ def test_invalid_utf8() -> None:
     assert failure(write("a.jsonl.gz", b'\n{"source": "\xe4"}')).startswith("a.jsonl.gz:2: not UTF-8: byte 0xe4")
     write("a.en", "one\ntwo\n")
     assert failure(f"a.en,{write('a.de', b'eins' + bytes([10, 0xFC]))}").startswith("a.de:2: not UTF-8: byte 0xfc")
-    assert failure(write("a.tsv", "a\tb\n".encode("utf-16"))) == (
-        "a.tsv:1: not UTF-8: byte 0xff at offset 0 of the line (it begins as UTF-16 does); save the file as UTF-8."
-    )
 
 
 def test_nul() -> None:
@@ -445,8 +442,8 @@ def test_csv_that_is_none() -> None:
         ('["a", "b"]', 'a JSON list, expected an object such as {"source": "..."}.'),
         ("null", "a JSON null, expected an object"),
         ("[" * 100_000, "JSON nested too deeply; every line must hold one flat object."),
-        ('{"sorce": "a"}', "no field 'source'. Did you mean 'sorce'? The object has 'sorce'."),
-        ('{"source": null}', "field 'source' is a JSON null, expected text."),
+        ('{"source": NaN}', "field 'source' is NaN, which is no JSON; give null where there is no value."),
+        ('{"target": -Infinity}', "field 'target' is -Infinity, which is no JSON"),
         ('{"source": true}', "field 'source' is a JSON boolean, expected text."),
         ('{"source": ["a"]}', "field 'source' is a JSON list, expected text."),
         ('{"source": {"en": "a"}}', "field 'source' is a JSON object, expected text."),

@@ -85,7 +85,7 @@ def test_forms_that_files_come_in(write: Any, content: str, end: str) -> None:
 def test_an_empty_column_between_others_stays(write: Any) -> None:
     path = write("EU\tB-ORG\tnote\nrejects\tO\t\n\nPeter\tB-PER\t\n")
     assert sentences(path, columns=[0, 1]) == DOCUMENT
-    assert failure(write("EU\tB-ORG\nrejects\t\n")).startswith(f"{path}:2: the tag '' is none of BIO or BIOES")
+    assert failure(write("EU\tB-ORG\nrejects\t\n")).startswith(f"{path}:2: the tag '' cannot be used: it is empty")
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_what_is_told_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[
     ("content", "flags", "message"),
     [
         ("a\tO\nb\n", [], "notes.conll:2: 1 column separated by tabs, expected 2 as in the lines before"),
-        ("a\tO\nb\tI-X\nc\tO\nd\tB-X\n", ["--stray_tags", "refuse"], "notes.conll:2: the tag 'I-X' does not follow from those "),
+        ("a\tO\nb\tI-X\nc\tB-Y", ["--stray_tags", "refuse"], "notes.conll:2: the tag 'I-X' does not follow from "),
         ("a\tNN\n", [], "notes.conll:1: the tag 'NN' is none of BIO or BIOES"),
         ("a\tO\n", ["--columns", "0", "3"], "notes.conll:1: no column 3: the line has 2"),
         ("a\tO\n", ["--columns", "word", "tag"], "columns is ['word', 'tag'], expected two numbers from 0"),

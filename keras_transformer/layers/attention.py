@@ -14,7 +14,15 @@ from keras import ops
 
 from keras_transformer.layers.chunked_attention import chunked_attention
 from keras_transformer.layers.dropout import Dropout
-from keras_transformer.layers.masks import causal_mask, combined_bias, combined_mask, window_mask
+from keras_transformer.layers.masks import (
+    add_bias,
+    causal_mask,
+    check_mask_of_heads,
+    combined_bias,
+    combined_mask,
+    mask_of_heads,
+    window_mask,
+)
 from keras_transformer.layers.projection import projection
 from keras_transformer.layers.windowed_attention import windowed_attention
 
@@ -73,7 +81,7 @@ class MultiHeadAttention(keras.layers.Layer):
         query: `[b, q, w]`.
         value: `[b, k, w]` to attend to (keys are computed from it too), or None for self-attention.
         padding_mask: `[b, k]`, keys that may be attended to. Keras masks of `query` and `value` are used too.
-        attention_mask: `[b, q, k]` or `[b, 1 or h, q, k]`.
+        attention_mask: `[q, k]`, `[b, q, k]` or `[b, h, q, k]`; an axis of size 1 serves all of its axis.
         attention_bias: float32, broadcastable to `[b, h, q, k]`, added to the logits besides the masks: for a mask
             that several layers share (`layers.masks.combined_bias`).
         use_causal_mask: whether a query attends only to keys at or before its own position.
@@ -90,7 +98,7 @@ class MultiHeadAttention(keras.layers.Layer):
         ValueError: `num_heads` is no multiple of `num_key_value_heads`; `attention_chunk` or
             `attention_window` is less than 1; a layer with a window is built for cross-attention; a layer built for
             self-attention is given another `value`, or one built for cross-attention is given neither `value` nor
-            `cache`.
+            `cache`; `attention_mask` is of another shape.
 
     Example:
         ```python
@@ -199,6 +207,9 @@ class MultiHeadAttention(keras.layers.Layer):
             keys, values = cache
         else:
             keys, values = ops.split(pairs, 2, axis=1)
+        if attention_mask is not None:
+            shape = (query.shape[0], self.num_heads, query.shape[1], keys.shape[2])
+            attention_mask = mask_of_heads(attention_mask, self.name, shape)
         if self.attention_window is not None:
             unruled = attention_mask is None and attention_bias is None
             if unruled and cache is None and not return_attention_scores:
@@ -276,7 +287,7 @@ class MultiHeadAttention(keras.layers.Layer):
         if shared > 1:
             logits = ops.reshape(logits, (batch, self.num_heads, length, key_length))
         if bias is not None:
-            logits = logits + bias
+            logits = add_bias(logits, bias)
         # Keras's softmax warns of an axis of 1, which is a sentence of one token
         scores = ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)
         scores = ops.cast(scores, self.compute_dtype)  # [b, h, q, k]
@@ -333,13 +344,26 @@ class MultiHeadAttention(keras.layers.Layer):
         context = ops.transpose(context, (0, 2, 1, 3))
         return ops.reshape(context, (batch, length, self.num_heads * self.key_dim))
 
-    def compute_output_spec(self, query: Any, value: Any = None, **kwargs: Any) -> Any:
+    def compute_output_spec(
+        self,
+        query: Any,
+        value: Any = None,
+        padding_mask: Any = None,
+        attention_mask: Any = None,
+        attention_bias: Any = None,
+        use_causal_mask: bool = False,
+        cache: Any = None,
+        cache_update_index: Any = None,
+        return_attention_scores: bool = False,
+        **_: Any,
+    ) -> Any:
         batch, length, width = query.shape
         output = keras.KerasTensor((batch, length, self.output_dim or width), dtype=self.compute_dtype)
-        cache = kwargs.get("cache")
+        keys = value.shape[1] if value is not None else cache.keys.shape[2] if cache is not None else length
+        if attention_mask is not None:
+            check_mask_of_heads(attention_mask, self.name, (batch, self.num_heads, length, keys))
         results = [output]
-        if kwargs.get("return_attention_scores"):
-            keys = value.shape[1] if value is not None else cache.keys.shape[2] if cache is not None else length
+        if return_attention_scores:
             results.append(keras.KerasTensor((batch, self.num_heads, length, keys), dtype=self.compute_dtype))
         if cache is not None:
             results.append(KeyValues(*(keras.KerasTensor(part.shape, dtype=part.dtype) for part in cache)))

@@ -177,7 +177,7 @@ class TransformerEncoderBlock(TransformerBlock):
     Call arguments:
         inputs: `[b, n, w]`.
         padding_mask: `[b, n]`, 1 or True where a position may be attended to; a Keras mask is used too.
-        attention_mask: `[b, n, n]`.
+        attention_mask: `[n, n]`, `[b, n, n]` or `[b, h, n, n]`.
         training: whether dropout is active.
 
     Returns: `[b, n, w]`.

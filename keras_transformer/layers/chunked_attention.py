@@ -15,7 +15,7 @@ from typing import Any
 from keras import ops
 
 from keras_transformer._gradients import first_of
-from keras_transformer.layers.masks import MASKED
+from keras_transformer.layers.masks import MASKED, add_bias
 
 LOWEST = -1e30  # below every logit, and finite: the difference of two of them is a number
 
@@ -169,7 +169,7 @@ class _Chunks:
         if "added" in self.biases:
             bias = bias + self._cut_bias("added", i)
         bias = ops.where(positions < self.keys, bias, -float("inf"))
-        return self._products(self.query, self._cut(self.key, i)) + bias
+        return add_bias(self._products(self.query, self._cut(self.key, i)), bias)
 
     def _dropped(self, weights: Any, i: Any) -> Any:
         if self.dropout is None:

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.masks import combined_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -51,7 +52,8 @@ class LocalConvolution(keras.layers.Layer):
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer="glorot_uniform")
         self.bias = self.add_weight(name="bias", shape=(width,), initializer="zeros")
 
-    def call(self, inputs: Any, padding_mask: Any | None = None, training: bool | None = None) -> Any:
+    def call(self, inputs: Any, padding_mask: Any = None, training: bool | None = None, mask: Any = None) -> Any:
+        padding_mask = combined_mask(padding_mask, mask)
         seen = inputs if padding_mask is None else inputs * ops.cast(padding_mask, inputs.dtype)[..., None]
         side = self.window // 2
         padded = ops.pad(seen, [[0, 0], [side, side], [0, 0]])

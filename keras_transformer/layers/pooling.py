@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_transformer.layers.masks import MASKED
+from keras_transformer.layers.masks import MASKED, add_bias, combined_mask
 
 POOLINGS = ("mean", "max", "first", "attention")
 
@@ -56,12 +56,14 @@ class Pooling(keras.layers.Layer):
     def call(self, inputs: Any, padding_mask: Any = None, mask: Any = None) -> Any:
         if self.kind == "first":
             return inputs[:, 0]
-        kept = padding_mask if padding_mask is not None else mask
+        kept = combined_mask(padding_mask, mask)
         kept = ops.ones_like(inputs[..., 0], dtype="float32") if kept is None else ops.cast(kept, "float32")
         kept = ops.expand_dims(kept, -1)  # [b, n, 1]
         x = ops.cast(inputs, "float32")
         if self.kind == "attention":
-            logits = ops.matmul(x, ops.cast(ops.convert_to_tensor(self.query), "float32")) + (1.0 - kept) * MASKED
+            logits = add_bias(
+                ops.matmul(x, ops.cast(ops.convert_to_tensor(self.query), "float32")), (1.0 - kept) * MASKED
+            )
             highest = ops.stop_gradient(ops.max(logits, axis=1, keepdims=True))
             weights = ops.exp(logits - highest)
             pooled = ops.sum(x * weights, axis=1) / ops.sum(weights, axis=1)

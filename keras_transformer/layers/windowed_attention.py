@@ -15,7 +15,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_transformer.layers.masks import MASKED
+from keras_transformer.layers.masks import MASKED, add_bias
 
 SHORTEST_BLOCK = 64  # below it a matrix product is too small to be worth its while
 
@@ -65,7 +65,7 @@ def windowed_attention(
         padding_mask = ops.ones((1, length), dtype="bool")
     ends = _padding_bias(padding_mask, size, blocks, window)
     ends = ops.repeat(ends, groups, axis=0) if ends.shape[0] != 1 else ends
-    logits = logits + (ops.tile(_band_bias(size, window, use_causal_mask), (1, 1, shared, 1)) + ends)
+    logits = add_bias(logits, ops.tile(_band_bias(size, window, use_causal_mask), (1, 1, shared, 1)) + ends)
     weights = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
     weights = weights if dropout is None else dropout(weights)
     context = ops.matmul(weights, values)  # [b * g, m, h / g * c, d]

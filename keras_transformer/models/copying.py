@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_transformer.layers.masks import combined_bias
+from keras_transformer.layers.masks import add_bias, combined_bias
 from keras_transformer.layers.projection import projection
 
 TINY = 1e-30  # a probability that is as good as none, and whose logarithm is a number
@@ -106,7 +106,7 @@ class CopyHead(keras.layers.Layer):
         """
         query = self.query(hidden)
         query = query * ops.cast(1 / math.sqrt(query.shape[-1]), query.dtype)
-        logits = ops.cast(ops.matmul(query, ops.transpose(keys, (0, 2, 1))), "float32") + bias
+        logits = add_bias(ops.cast(ops.matmul(query, ops.transpose(keys, (0, 2, 1))), "float32"), bias)
         # Keras's softmax warns of an axis of 1, which is a source of one piece
         attention = ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)
         seen = ops.matmul(ops.cast(attention, keys.dtype), keys)

@@ -250,15 +250,12 @@ class Seq2SeqTransformer(Encoding):
         length = ops.shape(cache[0].keys)[2]
         x = self._embedded(ops.expand_dims(ids, 1), self.target_positions, start_index=index, max_length=length)
         bias = step_bias(length, index)  # once for all blocks
-        # TensorFlow 2.21's graph optimiser fuses a product with the bias added to it, and where that is the same in
-        # every turn of a loop, the loop ends with nothing: an operation inside the loop keeps it from seeing so
-        memory_bias = ops.minimum(memory.bias, 0.0)
         attention, updated = None, []
         for block, block_cache, key_values in zip(self.decoder_blocks, cache, memory.key_values, strict=True):
             x, *attention, block_cache = block(
                 x,
                 self_attention_bias=bias,
-                cross_attention_bias=memory_bias,
+                cross_attention_bias=memory.bias,
                 self_attention_cache=block_cache,
                 self_attention_cache_update_index=index,
                 cross_attention_cache=key_values,
@@ -270,7 +267,7 @@ class Seq2SeqTransformer(Encoding):
         x = x if self.decoder_norm is None else self.decoder_norm(x)
         logits = ops.cast(self.token_embedding(ops.squeeze(x, axis=1), reverse=True), "float32")
         if memory.copy is not None:
-            logits = self._with_copies(logits, x, memory.copy, memory_bias)
+            logits = self._with_copies(logits, x, memory.copy, memory.bias)
         seen = ops.mean(ops.cast(attention[0][:, :, 0], "float32"), axis=1) if attention else None
         return StepOutput(logits, tuple(updated), seen)
 

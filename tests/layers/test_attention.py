@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import keras
@@ -320,3 +321,32 @@ def test_masks_are_combined_into_one_bias() -> None:
     )
     allowed = np.array([[[[1, 0, 0], [1, 1, 0]]]], bool)
     np.testing.assert_array_equal(np.asarray(bias), np.where(allowed, 0, -1e9).astype("float32"))
+
+
+def test_an_attention_mask_of_two_axes_is_for_all_texts_and_heads() -> None:
+    """As Keras reads it, with as many queries as heads too."""
+    length = heads = 4
+    random = np.random.default_rng(3)
+    x = random.normal(size=(2, length, 8)).astype("float32")
+    mask = np.tril(np.ones((length, length), bool))
+    attention = MultiHeadAttention(num_heads=heads, key_dim=2)
+    expected = np.asarray(attention(x, use_causal_mask=True))
+    for shape in ((length, length), (1, length, length), (2, length, length), (1, 1, length, length)):
+        found = attention(x, attention_mask=np.broadcast_to(mask, shape))
+        np.testing.assert_allclose(np.asarray(found), expected, atol=1e-6, err_msg=str(shape))
+    per_head = np.stack([mask, mask.T | mask, mask, mask])[None]
+    assert not np.allclose(np.asarray(attention(x, attention_mask=per_head)), expected)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 3), (4, 3), (3, 4, 4), (2, 5, 4, 4), (1, 1, 2, 4, 4), (2, 4)])
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_attention_masks_of_other_shapes_are_refused(shape: tuple[int, ...], symbolic: bool) -> None:
+    attention = MultiHeadAttention(num_heads=2, key_dim=4, name="looks")
+    message = re.escape(
+        "looks: attention_mask must be [4, 4] (queries, keys), [2, 4, 4] with the batch before them, or "
+    )
+    message += re.escape(f"[2, 2, 4, 4] with batch and heads, each axis of this size or 1; received {list(shape)}")
+    mask = keras.Input(batch_shape=shape, dtype="bool") if symbolic else np.ones(shape, bool)
+    x = keras.Input(batch_shape=(2, 4, 8)) if symbolic else np.ones((2, 4, 8), "float32")
+    with pytest.raises(ValueError, match=message):
+        attention(x, attention_mask=mask)

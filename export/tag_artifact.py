@@ -91,12 +91,13 @@ class TagArtifact(Artifact):
         """
         listed = []
         for text, found in zip(texts, self.tag(texts), strict=True):
+            data = _data(text)
             words = [
-                {"start": start, "end": end, "tag": tag}
+                {"text": data[start:end].decode("utf-8", "replace"), "start": start, "end": end, "tag": tag}
                 for (start, end), tag in zip(found.words, converted(found.tags, self.scheme), strict=True)
             ]
             entities = [
-                {"label": label, "text": _data(text)[start:end].decode("utf-8", "replace"), "start": start, "end": end}
+                {"label": label, "text": data[start:end].decode("utf-8", "replace"), "start": start, "end": end}
                 for label, start, end in entities_of(found)
             ]
             listed.append({"text": text, "entities": entities, "words": words, "status": found.status})

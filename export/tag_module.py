@@ -17,9 +17,8 @@ from keras_transformer.export.lite_module import flag
 from keras_transformer.export.saved_model import DEFAULT, Function
 from keras_transformer.tags import OUTSIDE
 from keras_transformer.text.lite_pieces import last_at_most
+from keras_transformer.text.word_kinds import BLOCK, CODE_POINTS, GLUE, INNER, JOINS, PLAIN, SPACE, kind_blocks
 from keras_transformer.text.words import PUNCTUATION, SPACES
-
-SPACE, PLAIN, MARK = 0, 1, 2  # kinds of bytes
 
 
 class Words(NamedTuple):
@@ -42,8 +41,8 @@ class TagLiteModule(EncoderLiteModule):
 
     def __init__(self, predictor: Any, max_source_bytes: int) -> None:
         super().__init__(predictor, max_source_bytes)
-        kinds = np.where(SPACES, SPACE, np.where(PUNCTUATION, MARK, PLAIN))
-        self._kinds = kinds.astype(np.int32)
+        marks = PUNCTUATION if predictor.words == "punctuation" else np.zeros_like(PUNCTUATION)
+        self._kinds = np.where(SPACES, SPACE, np.where(marks, INNER, PLAIN)).astype(np.int32)  # of bytes
         self._piece_lengths = np.array([len(piece) for piece in predictor.tokenizer.pieces], np.int32)
         self._outside = predictor.labels.index(OUTSIDE) if OUTSIDE in predictor.labels else 0
 
@@ -88,17 +87,12 @@ class TagLiteModule(EncoderLiteModule):
         }
 
     def _words(self, text: tf.Tensor, length: tf.Tensor) -> Words:
-        """Returns the words among the first `length` bytes of `text [S]`, as `text.words.word_bounds` finds them."""
-        kinds = tf.where(tf.range(self.room) < length, tf.gather(self._kinds, tf.cast(text, tf.int32)), SPACE)
-        inside, plain = tf.not_equal(kinds, SPACE), tf.equal(kinds, PLAIN)
-        alone = tf.zeros_like(inside)
-        if self.predictor.words == "punctuation":
-            outer = _padded(plain, 1, 1)
-            alone = tf.logical_and(tf.equal(kinds, MARK), tf.logical_not(tf.logical_and(outer[:-2], outer[2:])))
-        whole = tf.logical_and(inside, tf.logical_not(alone))
-        joined = tf.logical_and(whole[:-1], whole[1:])  # of each byte and the next: one word
-        begins = tf.logical_and(inside, tf.logical_not(_padded(joined, 1, 0)))
-        finishes = tf.logical_and(inside, tf.logical_not(_padded(joined, 0, 1)))
+        """Returns the words among the first `length` bytes of `text [S]`, as `text.words.word_spans` finds them."""
+        data = tf.where(tf.range(self.room) < length, tf.cast(text, tf.int32), ord(" "))
+        if self.predictor.words == "punctuation_unicode14":
+            begins, finishes = _bounds_of_units(*_units(data))
+        else:
+            begins, finishes = _bounds(tf.gather(self._kinds, data))
         before = _counted(begins)
         count = tf.minimum(before[-1], self.places)
         number = tf.range(self.places)
@@ -147,6 +141,66 @@ def viterbi(
     last = tf.argmax(best + end, output_type=tf.int32)
     found = tf.while_loop(lambda place, *_: place >= 0, back, (count - 1, last, tf.zeros((places,), tf.int32)))
     return found[2]
+
+
+def _bounds(kinds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns whether a word begins, and whether one ends, with each unit: of these kinds, int32 `[S]`."""
+    inside, plain = tf.not_equal(kinds, SPACE), _padded(tf.equal(kinds, PLAIN), 1, 1)
+    whole = tf.logical_or(plain[1:-1], tf.logical_and(tf.equal(kinds, INNER), tf.logical_and(plain[:-2], plain[2:])))
+    joined = tf.logical_and(whole[:-1], whole[1:])  # of each unit and the next: one word
+    begins = tf.logical_and(inside, tf.logical_not(_padded(joined, 1, 0)))
+    return begins, tf.logical_and(inside, tf.logical_not(_padded(joined, 0, 1)))
+
+
+def _bounds_of_units(begun: tf.Tensor, kinds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns whether a word begins, and whether one ends, with each byte, of what `_units` returns."""
+    before = _counted(begun)
+    unit = before[1:] - 1  # of each byte
+    first = last_at_most(before, tf.range(begun.shape[0]))  # of each unit; behind the last one S
+    begins, finishes = _bounds(tf.gather(tf.pad(kinds, [[0, 1]]), first))
+    is_last = tf.concat([begun[1:], [True]], axis=0)
+    return tf.logical_and(begun, tf.gather(begins, unit)), tf.logical_and(is_last, tf.gather(finishes, unit))
+
+
+def _units(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns whether a unit begins at each byte, and of what kind it is there, int32 `[S]`; see `text.words.units_of`.
+
+    Where none begins, the kind is that of the code point that the byte is of.
+    """
+    numbers, blocks = kind_blocks()
+    points, sizes = _code_points(data)
+    block = tf.cast(tf.gather(numbers, points // BLOCK), tf.int32)
+    kinds = tf.cast(tf.gather(blocks, block * BLOCK + points % BLOCK), tf.int32)
+    covered = tf.zeros_like(data, tf.bool)
+    for shift in (3, 2, 1):  # a byte is covered by one lead at most
+        here = _shifted(sizes, shift) > shift
+        covered, kinds = tf.logical_or(covered, here), tf.where(here, _shifted(kinds, shift), kinds)
+    before = _shifted(kinds, 1)  # at first a space, 0
+    joining = tf.logical_or(tf.equal(kinds, JOINS), tf.equal(kinds, GLUE))
+    is_between = tf.logical_and(tf.not_equal(kinds, SPACE), tf.not_equal(before, SPACE))
+    joins = tf.logical_and(is_between, tf.logical_or(joining, tf.equal(before, GLUE)))
+    return tf.logical_not(tf.logical_or(covered, joins)), tf.where(joining, PLAIN, kinds)
+
+
+def _code_points(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the code point that begins at each byte and how many bytes it has, int32 `[S]`; see `text.words`."""
+    ahead = tf.pad(data, [[0, 3]])
+    places = data.shape[0]
+    points, sizes = tf.where(data < 0x80, data, ord("a")), tf.ones_like(data)
+    tail, fits = tf.zeros_like(data), tf.ones_like(data, tf.bool)
+    for size, (lead, lowest, end) in enumerate(((0xC0, 0xC2, 0xE0), (0xE0, 0xE0, 0xF0), (0xF0, 0xF0, 0xF5)), 2):
+        more = ahead[size - 1 : places + size - 1]
+        fits = tf.logical_and(fits, tf.logical_and(more >= 0x80, more < 0xC0))
+        tail = tail * 64 + more - 0x80
+        here = tf.logical_and(fits, tf.logical_and(data >= lowest, data < end))
+        points = tf.where(here, (data - lead) * 64 ** (size - 1) + tail, points)
+        sizes = tf.where(here, size, sizes)
+    return tf.clip_by_value(points, 0, CODE_POINTS - 1), sizes
+
+
+def _shifted(values: tf.Tensor, shift: int) -> tf.Tensor:
+    """Returns what stands `shift` places before each of `values [S]`, 0 at the beginning."""
+    return tf.pad(values, [[shift, 0]])[: values.shape[0]]
 
 
 def _counted(flags: tf.Tensor) -> tf.Tensor:

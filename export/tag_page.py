@@ -222,6 +222,9 @@ RULES = {
     "space": "Words are separated by ASCII white space alone",
     "punctuation": "Words are separated by ASCII white space, and every ASCII punctuation mark is a word, but for one "
     "between two bytes that are neither: `don't` is one word, `(Paris).` four",
+    "punctuation_unicode14": "Words are separated by white space, and every punctuation mark and symbol of Unicode 14 "
+    "is a word, but for one of ASCII, an apostrophe or a hyphen between two letters or digits: `don’t` is one word, "
+    "`(Paris)…` four",
 }
 
 

@@ -17,11 +17,10 @@ from keras_transformer.label_names import checked_labels
 from keras_transformer.predictors.loading import load_model, unless_damaged
 from keras_transformer.tags import OUTSIDE, converted, scheme_of, spans
 from keras_transformer.text.byte_pieces import BytePieceTokenizer
-from keras_transformer.text.words import Rule, join_words, word_spans
+from keras_transformer.text.words import RULES, Rule, join_words, word_spans
 
 BATCH_TOKENS = 4096
 LENGTH_MULTIPLE = 8
-RULES: tuple[Rule, ...] = ("space", "punctuation")
 
 
 class Entity(NamedTuple):
@@ -108,14 +107,7 @@ class TextToTags:
     def answers(self, texts: Sequence[str], cut: bool = False) -> list[dict[str, Any]]:
         """Returns `{"text", "entities", "words"}` of each text; places are of bytes in UTF-8."""
         return [
-            {
-                "text": one.text,
-                "entities": [entity._asdict() for entity in one.entities],
-                "words": [
-                    {"start": start, "end": end, "tag": tag}
-                    for (start, end), tag in zip(one.words, one.tags, strict=True)
-                ],
-            }
+            {"text": one.text, "entities": [entity._asdict() for entity in one.entities], "words": _listed(one)}
             for one in self.annotate(texts, cut)
         ]
 
@@ -186,6 +178,15 @@ class TextToTags:
             count = max(1, self.batch_tokens // (lengths[rows[0]] + LENGTH_MULTIPLE))
             yield rows[:count]
             rows = rows[count:]
+
+
+def _listed(found: Tagged) -> list[dict[str, Any]]:
+    """Returns the words of a text with their places and tags."""
+    data = found.text.encode()
+    return [
+        {"text": data[start:end].decode("utf-8", "replace"), "start": start, "end": end, "tag": tag}
+        for (start, end), tag in zip(found.words, found.tags, strict=True)
+    ]
 
 
 def _tagged(data: bytes, words: list[tuple[int, int]], tags: list[str]) -> Tagged:

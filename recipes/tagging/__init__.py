@@ -22,6 +22,7 @@ from keras_transformer.recipes.tagging.generated import generated_sentences
 from keras_transformer.recipes.tagging.labels import Labels
 from keras_transformer.tag_scores import MostFrequentTags, tag_scores
 from keras_transformer.text import BytePieceTokenizer
+from keras_transformer.text.words import NEW_RULES
 from keras_transformer.training.config import EncoderConfig
 
 Sentence = tuple[list[str], list[str]]  # words, and their tags
@@ -46,8 +47,8 @@ class Config(kit.RecipeConfig):
         scheme: the tags that the model learns: bio or bioes, whichever the data has.
         crf: let each word's tag depend on the one before, by a linear-chain CRF.
         words: how a text that is given to the trained model is parted into words: space (at white space alone: for
-            text parted already) or punctuation (at punctuation marks too: for text as people write it, and the model is
-            trained on sentences put together so).
+            text parted already) or punctuation (at punctuation marks and symbols too: for text as people write it, and
+            the model is trained on sentences put together so).
         max_length: longest sentence in pieces; longer ones are cut there in training, counted and reported.
         model: the model.
     """
@@ -85,7 +86,7 @@ def main(config: Config) -> dict[str, Any] | None:
         with training.on_devices(config.training):
             model = kit.build_model(config, run, lambda: new_model(config, tokenizer, labels))
             training_model = training.compile_for_training(model, config.training, objective(config))
-            tagger = predictors.TextToTags(model, tokenizer, labels.names, config.words, config.max_length)
+            tagger = predictors.TextToTags(model, tokenizer, labels.names, labels.words, config.max_length)
             sentences = read_split(run, "validation")
             training.train(training_model, batches, config.training, run, lambda: validate(tagger, sentences))
     return evaluate(config.run) if config.training.host == 0 else None
@@ -116,7 +117,7 @@ def settle(config: Config) -> Config:
 def prepare_data(config: Config, run: training.RunDirectory) -> BytePieceTokenizer:
     """Makes a new run's directory: config, tokenizer, labels, baseline, and the data, tokenised once."""
     splits, parts = load_splits(config)
-    labels = Labels.learn(splits["train"], config.scheme, config.words)
+    labels = Labels.learn(splits["train"], config.scheme, NEW_RULES[config.words])
     labels.tell(splits)
     texts = (labels.text(words_of(row.fields[0])) for row in splits["train"])
     tokenizer = BytePieceTokenizer.learn(texts, config.vocabulary_size)

@@ -22,24 +22,26 @@ from keras_transformer.export.limits import NUMBER_HELD, SOURCE_CUT, SOURCE_LONG
 from keras_transformer.export.progress import Steps
 from keras_transformer.export.tag_artifact import TagArtifact, TaggedWords, marked
 from keras_transformer.export.tag_export import TagExport
-from keras_transformer.export.tag_module import TagLiteModule, viterbi
+from keras_transformer.export.tag_module import TagLiteModule, _bounds_of_units, _units, viterbi
 from keras_transformer.export.tag_task import examples_of, tags_at
 from keras_transformer.export.tasks import find_task
 from keras_transformer.models.crf import LinearChainCRF
 from keras_transformer.predictors import TextToTags
-from keras_transformer.text.words import word_spans
+from keras_transformer.text.word_kinds import CODE_POINTS, GLUE, INNER, JOINS, MARK, PLAIN, SPACE, code_point_kinds
+from keras_transformer.text.words import RULES, Rule, word_spans
 from keras_transformer.training import RunDirectory
 from tests.export.conftest import fresh_python, read_json, sentences
 from tests.export.proofs import FEW, MANY, faults_of, fuzz, run_verify
 from tests.export.tag_runs import MAX_LENGTH, TAGS, write_tag_run
 
 BYTES = 64
+UNICODE: Rule = "punctuation_unicode14"
 TEXTS = [*sentences(24), "", "   ", "🚲 (Käse).", "don't, U.S. 3.14!", "a man rides\tthe\nbike", "x" * 40, ". " * 30]
 
 
 @pytest.fixture(scope="module")
 def tag_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tag_run(tmp_path_factory.mktemp("runs") / "tags", "punctuation", crf=True)
+    return write_tag_run(tmp_path_factory.mktemp("runs") / "tags", UNICODE, crf=True)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def in_graph(module: TagLiteModule, source: bytes) -> dict[str, np.ndarray]:
 # Graphs
 
 
-@pytest.mark.parametrize("rule", ["space", "punctuation"])
+@pytest.mark.parametrize("rule", RULES)
 def test_words_are_those_of_python(rule: str, tmp_path: Path) -> None:
     tagger = keras_transformer.load(write_tag_run(tmp_path / "run", rule, max_length=64))
     tagger.max_length = BYTES
@@ -84,7 +86,12 @@ def test_words_are_those_of_python(rule: str, tmp_path: Path) -> None:
     draw = np.random.default_rng(2)
     alphabet = np.frombuffer(b" \t\n.,'ab1\xc3\xa4\x00", np.uint8)
     sources = [bytes(draw.choice(alphabet, draw.integers(0, BYTES + 1))) for _ in range(40)]
-    for source in [*sources, draw.bytes(BYTES), b"", b" " * BYTES, b"." * BYTES]:
+    for text in ("“a”…b’c", "、a。\u3000b", "👩\u200d💻👍🏽\u0301\u0301 \u0301", "\u200d\u200d.\u200da\u2028\u200d"):
+        sources += [
+            text.encode(),
+            *(draw.permutation(np.frombuffer(text.encode(), np.uint8)).tobytes() for _ in range(4)),
+        ]
+    for source in [*sources, draw.bytes(BYTES), b"", b" " * BYTES, b"." * BYTES, b"\xcc\x81" * (BYTES // 2)]:
         padded = np.full(BYTES, 65, np.uint8)  # what follows the text has no effect
         padded[: len(source)] = list(source)
         found = module._words(tf.constant(padded), tf.constant(len(source)))
@@ -93,6 +100,17 @@ def test_words_are_those_of_python(rule: str, tmp_path: Path) -> None:
         assert list(zip(found.starts[:count].numpy(), found.ends[:count].numpy(), strict=True)) == expected, source
         assert not found.starts[count:].numpy().any()
         assert not found.ends[count:].numpy().any()
+
+
+def test_the_graph_knows_every_code_point() -> None:
+    """All of the planes that have other kinds than letters, and some of the rest."""
+    assert not np.flatnonzero(code_point_kinds()[0x20000:0xE0000] != PLAIN).size
+    planes = (range(0xD800), range(0xE000, 0x20000), range(0xE0000, 0xE0200), range(0x20000, CODE_POINTS, 97))
+    points = [point for plane in planes for point in plane]
+    data = np.frombuffer("".join(f"a{chr(point)}b {chr(point)} " for point in points).encode(), np.uint8)
+    begins, finishes = _bounds_of_units(*_units(tf.constant(data, tf.int32)))
+    found = zip(np.flatnonzero(begins), np.flatnonzero(finishes) + 1, strict=True)
+    assert list(found) == word_spans(data.tobytes(), UNICODE)
 
 
 def test_viterbi_is_that_of_the_crf() -> None:
@@ -111,7 +129,7 @@ def test_viterbi_is_that_of_the_crf() -> None:
 
 
 @pytest.mark.parametrize("crf", [False, True])
-@pytest.mark.parametrize("rule", ["space", "punctuation"])
+@pytest.mark.parametrize("rule", RULES)
 def test_the_graph_answers_as_keras(crf: bool, rule: str, tmp_path: Path) -> None:
     run = write_tag_run(tmp_path / "run", rule, crf=crf)
     tagger = keras_transformer.load(run)
@@ -163,6 +181,19 @@ def test_the_file_answers_as_keras(artifact: TagArtifact, export: TagExport) -> 
         assert count == min(len(expected.words), MAX_LENGTH)
 
 
+def test_the_file_finds_words_as_python_does(artifact: TagArtifact) -> None:
+    """All punctuation, what joins it, white space, and some of everything else."""
+    kinds = code_point_kinds()
+    draw = np.random.default_rng(5)
+    special = np.flatnonzero(np.isin(kinds, [MARK, INNER, GLUE, SPACE]))
+    others = draw.choice(CODE_POINTS, 1500, replace=False)
+    points = [point for point in [*special, *draw.permutation(np.flatnonzero(kinds == JOINS))[:500], *others]
+              if not 0xD800 <= point < 0xE000]  # fmt: skip
+    for one, other in zip(points[::2], points[1::2], strict=False):
+        source = f"a{chr(one)}b{chr(other)} {chr(other)}{chr(one)}".encode()
+        assert artifact.run(source).words == tuple(word_spans(source, UNICODE))[:MAX_LENGTH], (one, other)
+
+
 @pytest.mark.parametrize("name", ["model.tflite", "model.int8.tflite"])
 def test_a_file_has_only_built_in_operators(folder: Path, name: str) -> None:
     counted = operators(read_model(folder / name))
@@ -178,6 +209,10 @@ def test_strings(artifact: TagArtifact, tag_run: Path) -> None:
     for found, expected in zip(artifact.answers(texts), tagger.answers(texts), strict=True):
         assert found.pop("status") == 0
         assert found == expected
+        data = found["text"].encode()
+        assert [word["text"] for word in found["words"]] == [
+            data[start:end].decode() for start, end in word_spans(data, UNICODE)
+        ]
     with pytest.raises(TypeError, match="take a list of strings; received one string"):
         artifact.tag("a man")
     with pytest.warns(UserWarning, match="^text 1 has more pieces than the model was trained on: words behind them"):
@@ -211,7 +246,7 @@ def test_tags_at_the_words_of_a_sentence() -> None:
 def test_the_manifest(folder: Path) -> None:
     manifest = read_json(folder / "manifest.json")
     assert (manifest["task"], manifest["signature"], manifest["labels"]) == ("tagging", "tag", list(TAGS))
-    assert (manifest["words"], manifest["crf"]) == ("punctuation", True)
+    assert (manifest["words"], manifest["crf"]) == (UNICODE, True)
     limits = {"max_source_bytes": BYTES, "max_source_pieces": MAX_LENGTH, "max_words": MAX_LENGTH}
     assert manifest["limits"] == limits
     outputs = manifest["signatures"]["tag"]["outputs"]
@@ -319,7 +354,9 @@ def test_fuzz(folder: Path, precision: str, examples: int) -> None:
 def test_the_schema_and_verify(folder: Path) -> None:
     manifest = check_folder(folder)
     assert faults_of(manifest) == []
-    assert faults_of({**manifest, "words": "other"}) == ["'other' is not one of ['space', 'punctuation']"]
+    assert faults_of({**manifest, "words": "other"}) == [
+        "'other' is not one of ['space', 'punctuation', 'punctuation_unicode14']"
+    ]
     status, lines = run_verify(folder)
     assert status == 0, lines
     assert [line.split()[-1] for line in lines[2:4]] == ["ok", "ok"]

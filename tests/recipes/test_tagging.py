@@ -69,7 +69,7 @@ def test_the_run(trained: Path) -> None:
     labels = json.loads((trained / "labels.json").read_text())
     assert labels["labels"][0] == "O"
     assert {"B-PERSON", "E-PERSON", "S-DATE"} <= set(labels["labels"])
-    assert (labels["scheme"], labels["words"]) == ("bioes", "punctuation")
+    assert (labels["scheme"], labels["words"]) == ("bioes", "punctuation_unicode14")
     assert yaml.safe_load((trained / "config.yaml").read_text())["task"] == "tagging"
     scores = json.loads((trained / "evaluations" / "test.json").read_text())
     rows = [json.loads(line) for line in (trained / "evaluations" / "test.jsonl").read_text().splitlines()]
@@ -109,7 +109,8 @@ def test_predict(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer, *blank = map(json.loads, capsys.readouterr().out.splitlines())
     assert blank == [{"text": text, "entities": [], "words": []} for text in texts[1:]], "each text has its JSON"
     data = texts[0].encode()
-    words = [data[word["start"] : word["end"]].decode() for word in answer["words"]]
+    words = [word["text"] for word in answer["words"]]
+    assert words == [data[word["start"] : word["end"]].decode() for word in answer["words"]]
     assert words == ["Call", "Zoë", "Müller", "(", "Keller", "AG", ")", "at", "4:30", ",", "please", "."]
     for entity in answer["entities"]:
         assert data[entity["start"] : entity["end"]].decode() == entity["text"]
